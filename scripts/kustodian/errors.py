@@ -1,0 +1,74 @@
+"""What can go wrong, and the exit code of each outcome.
+
+    KustodianError        could not check or could not do it: exit code 2
+    ├── UsageError        what was asked for does not exist or contradicts itself
+    ├── RepositoryError   a file of the repository is wrong, so that nothing can be said about the rest
+    ├── RenderError       kustomize or the secrets generator refused an overlay
+    ├── SecretsError      an encrypted file can't be read, written, sealed or decrypted
+    ├── OutputError       a result can't be written where it was asked for
+    ├── ToolError         an external program is missing, of the wrong version, can't be built, or failed
+    │   └── ToolTimeout   it did not end within its time limit; it and its children were ended
+    └── Interrupted       Ctrl-C or SIGTERM; everything that was started has been ended
+
+A broken rule is not an error: it is a `Finding` (exit code 1).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What every task returns to the shell."""
+
+    CLEAN = 0
+    FINDINGS = 1
+    ERROR = 2
+
+
+class KustodianError(Exception):
+    """An outcome that stops the work on one thing.
+
+    `message` says what is wrong and in which file; `hint` says what to do next. Neither ever holds a decrypted
+    value: whoever raises one is responsible for that.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  → {self.hint}" if self.hint else self.message
+
+
+class UsageError(KustodianError):
+    pass
+
+
+class RepositoryError(KustodianError):
+    pass
+
+
+class RenderError(KustodianError):
+    pass
+
+
+class SecretsError(KustodianError):
+    pass
+
+
+class OutputError(KustodianError):
+    pass
+
+
+class ToolError(KustodianError):
+    pass
+
+
+class ToolTimeout(ToolError):
+    pass
+
+
+class Interrupted(KustodianError):
+    pass

@@ -1,0 +1,264 @@
+"""Reads Kustomizations: what each refers to, and all that building one of them reads.
+
+kustomize itself decides what a Kustomization means; this module only finds files. It is used to find a repository's
+overlays, to start no plugin that an overlay does not ask for, to name the file that a resource comes from, and to
+explain an error of kustomize in terms of the files at fault.
+
+Fields as in https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+FILE_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+FUNCTION_ANNOTATION = "config.kubernetes.io/function"
+
+_FOLDERS_OR_FILES = ("resources", "bases", "components")
+_PLUGINS = ("generators", "transformers", "validators")
+_FILES = ("crds", "configurations", "patchesStrategicMerge")
+_FILES_IN_ITEMS = ("patches", "patchesJson6902", "replacements")
+_DATA_GENERATORS = ("configMapGenerator", "secretGenerator")
+
+
+@dataclass(frozen=True)
+class Kustomization:
+    """One kustomization file. `document` is empty when the file does not parse; `problem` then says why."""
+
+    directory: Path
+    file: Path
+    document: dict[str, Any] = field(compare=False)
+    problem: str = ""
+
+    @property
+    def is_component(self) -> bool:
+        return self.document.get("kind") == "Component"
+
+
+@dataclass(frozen=True)
+class Closure:
+    """All that building one Kustomization reads from the disk, in the order in which it is met."""
+
+    kustomizations: tuple[Kustomization, ...]
+    resources: tuple[Path, ...]
+    """Files of resources and of patches: where a rendered resource can come from."""
+    plugins: tuple[dict[str, Any], ...]
+    """The documents of generators, transformers and validators."""
+    inputs: tuple[Path, ...]
+    """Everything else that is read: data of generators, encrypted files, schemas, the plugins' own files."""
+    remote: tuple[str, ...]
+    problems: tuple[str, ...]
+    """What is missing or does not parse, a line each, naming the file that asks for it."""
+
+    @cached_property
+    def files(self) -> frozenset[Path]:
+        return frozenset((*(k.file for k in self.kustomizations), *self.resources, *self.inputs))
+
+
+def file_of(directory: Path) -> Path | None:
+    """The kustomization file of a folder, if it has one."""
+    return next((directory / name for name in FILE_NAMES if (directory / name).is_file()), None)
+
+
+class Tree:
+    """The Kustomizations of one repository, each read once. For one run: it does not see later changes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._read: dict[Path, Kustomization] = {}
+
+    def read(self, file: Path) -> Kustomization:
+        """The Kustomization in `file`; a file that can't be read or parsed comes back with its `problem`."""
+        if file not in self._read:
+            documents, problem = load_yaml(file)
+            document: Any = documents[0] if documents else {}
+            if not problem and not isinstance(document, dict):
+                document, problem = {}, "must be a mapping"
+            self._read[file] = Kustomization(file.parent, file, document or {}, problem)
+        return self._read[file]
+
+    def closure(self, directory: Path, *, parse_resources: bool = False) -> Closure:
+        """What building `directory` reads. `parse_resources` also reports resource files that do not parse."""
+        walk = _Walk(self, parse_resources)
+        walk.folder(directory, asked_by=None)
+        return Closure(
+            tuple(walk.kustomizations.values()),
+            tuple(dict.fromkeys(walk.resources)),
+            tuple(walk.plugins),
+            tuple(dict.fromkeys(walk.inputs)),
+            tuple(dict.fromkeys(walk.remote)),
+            tuple(dict.fromkeys(walk.problems)),
+        )
+
+    def folders_referred_to(self, kustomization: Kustomization) -> Iterator[Path]:
+        """The local folders that a Kustomization builds on."""
+        for key in _FOLDERS_OR_FILES:
+            for entry in _strings(kustomization.document.get(key)):
+                path = kustomization.directory / entry
+                if "://" not in entry and path.is_dir():
+                    yield path.resolve()
+
+    def name(self, path: Path) -> str:
+        """A path as messages show it: relative to the repository where it lies inside."""
+        try:
+            return path.relative_to(self.root).as_posix() or "."
+        except ValueError:
+            return str(path)
+
+
+def load_yaml(file: Path) -> tuple[list[Any], str]:
+    """The documents of a YAML file, and in one line why it can't be read (or an empty string)."""
+    import yaml
+
+    try:
+        return list(yaml.load_all(file.read_bytes(), Loader=yaml.CSafeLoader)), ""
+    except OSError as error:
+        return [], error.strerror or str(error)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a timestamp that is none, bytes that are not UTF-8
+        return [], yaml_problem(error)
+
+
+def yaml_problem(error: Exception) -> str:
+    """A YAML error in one line with its place, and without the text around it (which may be secret)."""
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    what = getattr(error, "problem", None) or type(error).__name__
+    return f"not YAML: {where}{what}"
+
+
+class _Walk:
+    def __init__(self, tree: Tree, parse_resources: bool) -> None:
+        self.tree = tree
+        self.parse_resources = parse_resources
+        self.kustomizations: dict[Path, Kustomization] = {}
+        self.resources: list[Path] = []
+        self.plugins: list[dict[str, Any]] = []
+        self.inputs: list[Path] = []
+        self.remote: list[str] = []
+        self.problems: list[str] = []
+
+    def folder(self, directory: Path, asked_by: Kustomization | None) -> None:
+        directory = directory.resolve()
+        if directory in self.kustomizations:
+            return
+        file = file_of(directory)
+        if file is None:
+            asked = f"{self.tree.name(asked_by.file)}: " if asked_by else ""
+            self.problems.append(f"{asked}{self.tree.name(directory)} has no kustomization.yaml")
+            return
+        found = self.tree.read(file)
+        self.kustomizations[directory] = found
+        if found.problem:
+            self.problems.append(f"{self.tree.name(file)}: {found.problem}")
+        document = found.document
+        for key in _FOLDERS_OR_FILES:
+            for entry in _strings(document.get(key)):
+                self._resource(found, key, entry)
+        for key in _FILES:
+            for entry in _strings(document.get(key)):
+                if "\n" not in entry:  # an inline patch, not a path
+                    self._file(found, key, entry, self.resources if key == "patchesStrategicMerge" else self.inputs)
+        for key in _FILES_IN_ITEMS:
+            for item in _mappings(document.get(key)):
+                if isinstance(path := item.get("path"), str):
+                    self._file(found, key, path, self.resources)
+        for key in _DATA_GENERATORS:
+            for item in _mappings(document.get(key)):
+                for entry in (*_strings(item.get("files")), *_strings(item.get("envs")), *_strings(item.get("env"))):
+                    self._file(found, key, entry.split("=", 1)[-1], self.inputs)
+        openapi = document.get("openapi")
+        if isinstance(openapi, dict) and isinstance(path := openapi.get("path"), str):
+            self._file(found, "openapi", path, self.inputs)
+        for key in _PLUGINS:
+            for entry in _strings(document.get(key)):
+                self._plugin(found, key, entry)
+
+    def _resource(self, by: Kustomization, key: str, entry: str) -> None:
+        path = by.directory / entry
+        if "://" not in entry and path.is_dir():
+            self.folder(path, asked_by=by)
+        elif "://" not in entry and path.is_file():
+            self.resources.append(path.resolve())
+            if self.parse_resources:
+                self._parse(path)
+        elif _is_remote(entry):
+            self.remote.append(entry)
+        else:
+            self.problems.append(f"{self.tree.name(by.file)}: {key}: {entry} does not exist")
+
+    def _file(self, by: Kustomization, key: str, entry: str, into: list[Path]) -> None:
+        path = by.directory / entry
+        if path.is_file():
+            into.append(path.resolve())
+        elif _is_remote(entry):
+            self.remote.append(entry)
+        else:
+            self.problems.append(f"{self.tree.name(by.file)}: {key}: {entry} does not exist")
+
+    def _plugin(self, by: Kustomization, key: str, entry: str) -> None:
+        import yaml
+
+        if "\n" in entry:  # written into the kustomization itself
+            try:
+                documents = list(yaml.load_all(entry, Loader=yaml.CSafeLoader))
+            except yaml.YAMLError as error:
+                self.problems.append(f"{self.tree.name(by.file)}: {key}: {yaml_problem(error)}")
+                return
+            base = by.directory
+        else:
+            path = by.directory / entry
+            if path.is_dir():
+                # kustomize builds the folder and takes what comes out as plugins: it holds them as resources.
+                before = len(self.resources)
+                self.folder(path, asked_by=by)
+                for file in self.resources[before:]:
+                    self._plugin_documents(file.parent, load_yaml(file)[0])
+                return
+            self._file(by, key, entry, self.inputs)
+            if not path.is_file():
+                return
+            documents = self._parse(path)
+            base = by.directory
+        self._plugin_documents(base, documents)
+
+    def _plugin_documents(self, base: Path, documents: Iterable[object]) -> None:
+        for document in documents:
+            if isinstance(document, dict):
+                self.plugins.append(document)
+                self.inputs.extend(path for path in _ksops_inputs(base, document) if path.is_file())
+
+    def _parse(self, path: Path) -> list[Any]:
+        documents, problem = load_yaml(path)
+        if problem:
+            self.problems.append(f"{self.tree.name(path)}: {problem}")
+        return documents
+
+
+def _ksops_inputs(base: Path, document: dict[str, Any]) -> Iterator[Path]:
+    entries = [*_strings(document.get("files"))]
+    for item in _mappings(document.get("secretFrom")):
+        for key in ("files", "binaryFiles", "envs"):
+            entries += [entry.split("=", 1)[-1] for entry in _strings(item.get(key))]
+    for entry in entries:
+        yield (base / entry).resolve()
+
+
+def _is_remote(entry: str) -> bool:
+    # kustomize's own rule is long (api/internal/git/repospec.go); these are its common forms.
+    return "://" in entry or entry.startswith(("git@", "git::", "github.com/", "gitlab.com/", "bitbucket.org/")) or (
+        "?ref=" in entry or "//" in entry
+    )
+
+
+def _strings(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _mappings(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

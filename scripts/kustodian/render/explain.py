@@ -1,0 +1,49 @@
+"""Says why kustomize refused an overlay, in terms of the files at fault.
+
+kustomize nests its messages by folder ("accumulating resources from …: recursed accumulation of path …"). What is
+missing or does not parse is found by reading the same files; for the rest its innermost message is kept.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kustodian.kustomization import file_of
+from kustodian.repository import Overlay, Repository
+
+_HINTS = (
+    (r"already registered id", "two files make the same resource: remove one, or turn it into a patch"),
+    (r"expected kind (!=|to be different from) 'Component'", "list it under `components:`, not under `resources:`"),
+    (r"is not in or below", "keep the file below the Kustomization, or set `loadRestrictor: none` in kustodian.yaml"),
+    (r"no matches for Id|failed to find unique target", "the patch's target must name a resource that is rendered"),
+    (r"must specify --enable-helm", "Helm charts inside a Kustomization are not rendered; render the chart beside it"),
+    (r"git fetch|git clone|could not resolve|dial tcp|context deadline", "the remote base can't be reached"),
+    (r"unknown field", "check the spelling of the field in the kustomization"),
+)
+
+
+def explain(repository: Repository, overlay: Overlay, stderr: str) -> tuple[str, str]:
+    """The message and the hint (which may be empty) for a failed `kustomize build`."""
+    tree = repository.tree
+    file = file_of(overlay.directory)
+    if file is None:
+        return f"{overlay.path} has no kustomization.yaml", "add one, or remove the folder"
+    own = tree.read(file)
+    if own.is_component and "Component" in stderr:
+        return (
+            f"{overlay.path} is a Component: it can't be built on its own",
+            "list it under `components:` of an overlay and build that",
+        )
+    problems = tree.closure(overlay.directory, parse_resources=True).problems
+    if problems:
+        return f"{overlay.path}: " + "; ".join(problems), ""
+    message = _innermost(stderr).replace(f"{repository.root}/", "")
+    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, stderr)), "")
+    return f"{overlay.path}: {message}", hint
+
+
+def _innermost(stderr: str) -> str:
+    text = " ".join(line for line in stderr.splitlines() if not line.startswith("#")).removeprefix("Error: ")
+    text = re.sub(r"^.*recursed (?:merging|accumulation) (?:from|of) path '[^']*': ", "", text)
+    text = re.sub(r"^accumulating (?:resources|components): (?:accumulation err=')?", "", text)
+    return text.strip() or "kustomize failed without a message"

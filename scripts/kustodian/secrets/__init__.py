@@ -1,0 +1,1 @@
+"""Encrypted files: read without a key (`envelope`), shown sealed (`seal`), generated (`ksops`), changed (`sops`)."""

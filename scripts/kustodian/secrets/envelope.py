@@ -1,0 +1,202 @@
+"""Reads SOPS files without any key: their header, and which of their values are encrypted.
+
+The format is that of https://getsops.io/docs/ : the encrypted values stand in place as `ENC[AES256_GCM,…]`, and a
+`sops` entry holds the data key, encrypted for each recipient, a MAC over the values, and the rule by which values were
+chosen. Documents are handled as YAML node graphs, so that scalars are never interpreted and are written back as they
+stood.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from kustodian.errors import SecretsError
+
+if TYPE_CHECKING:
+    import yaml
+
+TOKEN = re.compile(r"ENC\[AES256_GCM,data:[^,\]]*,iv:[^,\]]*,tag:[^,\]]*,type:(\w+)\]")
+"""An encrypted value. Group 1 is the type of the plain one: str, int, float, bytes, bool, comment, time."""
+
+METADATA = "sops"
+
+Path = tuple[str, ...]
+"""Keys from a document's root to a value; list positions do not count, as in SOPS."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which values a file's own header says are encrypted (SOPS' `Tree.shouldBeEncrypted`)."""
+
+    unencrypted_suffix: str = ""
+    encrypted_suffix: str = ""
+    unencrypted_regex: str = ""
+    encrypted_regex: str = ""
+    by_comment: bool = False
+    """Comments choose as well; they are not in the node graph, so that nothing can be said of a plain value."""
+
+    def covers(self, path: Path) -> bool:
+        encrypted = True
+        if self.unencrypted_suffix:
+            encrypted = not any(key.endswith(self.unencrypted_suffix) for key in path)
+        if self.encrypted_suffix:
+            encrypted = any(key.endswith(self.encrypted_suffix) for key in path)
+        if self.unencrypted_regex and any(re.search(self.unencrypted_regex, key) for key in path):
+            encrypted = False
+        if self.encrypted_regex:
+            encrypted = any(re.search(self.encrypted_regex, key) for key in path)
+        return encrypted
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """Somebody who can decrypt a file: `kind` is age, pgp, kms, gcp_kms, azure_kv or hc_vault; `name` a public name."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """A file's `sops` entry. `mac` is empty when the file has none, which SOPS never writes."""
+
+    rule: Rule
+    recipients: tuple[Recipient, ...]
+    mac: str
+    last_modified: str
+    version: str
+
+
+def format_of(path: str | PurePath) -> str:
+    """SOPS' format for a file name: yaml, json, dotenv, ini or binary."""
+    suffixes = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".env": "dotenv", ".ini": "ini"}
+    return suffixes.get(PurePath(path).suffix, "binary")
+
+
+def compose(text: bytes, name: str) -> list[yaml.Node]:
+    """The documents of a YAML or JSON text, empty ones left out. Raises `SecretsError` without quoting the text."""
+    import yaml
+
+    from kustodian.kustomization import yaml_problem
+
+    try:
+        return [node for node in yaml.compose_all(text, Loader=yaml.CSafeLoader) if not _is_null(node)]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SecretsError(f"{name}: {yaml_problem(error)}") from None
+
+
+def header(document: yaml.Node, name: str) -> Header:
+    """The header of one document. Raises `SecretsError` when it has none: the document is not encrypted."""
+    node = child(document, METADATA)
+    if node is None or not entries(node):
+        raise SecretsError(
+            f"{name}: not encrypted: it has no `sops` entry", hint=f"encrypt it: invoke encrypt {name}"
+        )
+    values = {key: value.value for key, value in entries(node) if _is_scalar(value)}
+    return Header(
+        rule=Rule(
+            values.get("unencrypted_suffix", ""),
+            values.get("encrypted_suffix", ""),
+            values.get("unencrypted_regex", ""),
+            values.get("encrypted_regex", ""),
+            bool(values.get("encrypted_comment_regex") or values.get("unencrypted_comment_regex")),
+        ),
+        recipients=tuple(_recipients(node)),
+        mac=values.get("mac", ""),
+        last_modified=values.get("lastmodified", ""),
+        version=values.get("version", ""),
+    )
+
+
+def plain_values(document: yaml.Node, rule: Rule) -> Iterator[tuple[Path, yaml.Node]]:
+    """Values that the file's rule says are encrypted, and that are not: somebody edited the file by hand.
+
+    Empty strings and nulls are left out, because SOPS never encrypts them.
+    """
+    if rule.by_comment:
+        return
+    for path, node in leaves(document):
+        if rule.covers(path) and not TOKEN.fullmatch(node.value) and not _is_empty(node):
+            yield path, node
+
+
+def leaves(document: yaml.Node) -> Iterator[tuple[Path, yaml.ScalarNode]]:
+    """Every scalar outside of the `sops` entry with its path."""
+    for key, value in entries(document):
+        if key != METADATA:
+            yield from _leaves(value, (key,))
+    if not entries(document):
+        yield from _leaves(document, ())
+
+
+def entries(node: yaml.Node) -> list[tuple[str, yaml.Node]]:
+    """The pairs of a mapping node whose keys are scalars; nothing for another node."""
+    from yaml import MappingNode
+
+    if not isinstance(node, MappingNode):
+        return []
+    return [(key.value, value) for key, value in node.value if _is_scalar(key)]
+
+
+def child(node: yaml.Node, key: str) -> yaml.Node | None:
+    return next((value for name, value in entries(node) if name == key), None)
+
+
+def scalar(node: yaml.Node, *keys: str) -> str:
+    """The text at a path of keys, or an empty string."""
+    current: yaml.Node | None = node
+    for key in keys:
+        current = child(current, key) if current is not None else None
+    return str(current.value) if current is not None and _is_scalar(current) else ""
+
+
+def _leaves(node: yaml.Node, path: Path) -> Iterator[tuple[Path, yaml.ScalarNode]]:
+    from yaml import MappingNode, ScalarNode, SequenceNode
+
+    if isinstance(node, ScalarNode):
+        yield path, node
+    elif isinstance(node, SequenceNode):
+        for item in node.value:
+            yield from _leaves(item, path)
+    elif isinstance(node, MappingNode):
+        for key, value in node.value:
+            yield from _leaves(value, (*path, str(key.value)))
+
+
+_RECIPIENT_FIELDS = {
+    "age": "recipient",
+    "pgp": "fp",
+    "kms": "arn",
+    "gcp_kms": "resource_id",
+    "azure_kv": "name",
+    "hc_vault": "key_name",
+}
+
+
+def _recipients(node: yaml.Node) -> Iterator[Recipient]:
+    for key, value in entries(node):
+        if key == "key_groups":
+            for group in value.value if isinstance(value.value, list) else []:
+                yield from _recipients(group)
+        elif key in _RECIPIENT_FIELDS and isinstance(value.value, list):
+            for item in value.value:
+                if name := scalar(item, _RECIPIENT_FIELDS[key]):
+                    yield Recipient(key, name)
+
+
+def _is_scalar(node: yaml.Node) -> bool:
+    from yaml import ScalarNode
+
+    return isinstance(node, ScalarNode)
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return _is_scalar(node) and node.tag == "tag:yaml.org,2002:null"
+
+
+def _is_empty(node: yaml.ScalarNode) -> bool:
+    return node.value == "" or _is_null(node)

@@ -1,0 +1,212 @@
+"""KSOPS documents (`viaduct.ai/v1`, `kind: ksops`) and the resources that they generate.
+
+Compatible with https://github.com/viaduct-ai/kustomize-sops: `files` are encrypted manifests that come out as they
+are; each `secretFrom` makes one Secret out of encrypted `files`, `binaryFiles` and `envs`. Like KSOPS, other fields at
+the top are not looked at; an unknown field of a `secretFrom` is an error, since a Secret would lack its data.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from kustodian.errors import SecretsError
+from kustodian.secrets import envelope, seal
+
+if TYPE_CHECKING:
+    import yaml
+
+API_VERSION = "viaduct.ai/v1"
+KIND = "ksops"
+
+
+@dataclass(frozen=True)
+class SecretFrom:
+    """One Secret to generate. `files` and `binary_files` map a data key to a path."""
+
+    metadata: dict[str, Any]
+    type: str
+    files: tuple[tuple[str, str], ...]
+    binary_files: tuple[tuple[str, str], ...]
+    envs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    name: str
+    files: tuple[str, ...]
+    secret_from: tuple[SecretFrom, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every encrypted file that is read, as written in the document."""
+        named = [path for item in self.secret_from for _key, path in (*item.files, *item.binary_files)]
+        return tuple(dict.fromkeys((*self.files, *named, *(env for item in self.secret_from for env in item.envs))))
+
+
+def is_ksops(document: Mapping[str, Any]) -> bool:
+    return document.get("apiVersion") == API_VERSION and document.get("kind") == KIND
+
+
+def parse(document: Mapping[str, Any]) -> Document:
+    """Raises `SecretsError` for what KSOPS refuses as well."""
+    metadata = document.get("metadata")
+    name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+    where = f"ksops document {name!r}"
+    if document.get("files") is None and document.get("secretFrom") is None:
+        raise SecretsError(f"{where}: has neither `files` nor `secretFrom`")
+    secret_from = document.get("secretFrom") or []
+    if not isinstance(secret_from, list) or not all(isinstance(item, dict) for item in secret_from):
+        raise SecretsError(f"{where}: `secretFrom` must be a list of mappings")
+    return Document(
+        name,
+        _strings(document, "files", where),
+        tuple(_secret_from(item, f"{where}: secretFrom[{number}]") for number, item in enumerate(secret_from)),
+    )
+
+
+def generate(document: Document, folder: Path, *, decrypt: Callable[[str], bytes] | None) -> list[yaml.Node]:
+    """The resources, as YAML nodes. Paths are relative to `folder`.
+
+    With `decrypt` (a path to the file's plain content) they are revealed, without it sealed. Raises `SecretsError`,
+    which never quotes a decrypted value.
+    """
+    nodes: list[yaml.Node] = []
+    for file in document.files:
+        content = _read(folder, file)
+        if decrypt is None:
+            nodes += seal.seal_manifests(content, file)
+        else:
+            nodes += envelope.compose(decrypt(file), file)
+    for item in document.secret_from:
+        nodes.append(_secret(item, folder, decrypt))
+    return nodes
+
+
+def _secret(item: SecretFrom, folder: Path, decrypt: Callable[[str], bytes] | None) -> yaml.Node:
+    string_data: dict[str, str] = {}
+    data: dict[str, str] = {}
+    for key, path in item.files:
+        content = _read(folder, path)
+        string_data[key] = seal.seal_content(content, path) if decrypt is None else _text(decrypt(path), path)
+    for key, path in item.binary_files:
+        content = _read(folder, path)
+        plain = seal.seal_content(content, path).encode() if decrypt is None else decrypt(path)
+        data[key] = base64.b64encode(plain).decode()
+    for path in item.envs:
+        content = _read(folder, path)
+        if decrypt is None:
+            string_data |= seal.seal_dotenv(content, path)
+        else:
+            string_data |= parse_dotenv(_text(decrypt(path), path), path)
+    secret: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": item.metadata}
+    if item.type:
+        secret["type"] = item.type
+    if string_data:
+        secret["stringData"] = dict(sorted(string_data.items()))
+    if data:
+        secret["data"] = dict(sorted(data.items()))
+    return _represent(secret)
+
+
+_LINE = re.compile(
+    r"""
+    [^\S\n]* (?:export[^\S\n]+)? ([A-Za-z0-9_.]+) [^\S\n]* [=:] [^\S\n]*
+    (?: "((?:[^"\\]|\\.)*)" | '([^']*)' | ([^\n]*?) ) [^\S\n]* (?:\#[^\n]*)? (?:\n|\Z)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def parse_dotenv(text: str, name: str) -> dict[str, str]:
+    """Keys and values of a dotenv text, read as github.com/joho/godotenv does (KSOPS' reader).
+
+    Double quotes take `\\n`, `\\r`, escapes and `$VARIABLES` of the same text, single quotes nothing, plain values end
+    at ` #`. Raises `SecretsError` with the line's number only.
+    """
+    values: dict[str, str] = {}
+    text = text.replace("\r\n", "\n")
+    position = 0
+    while position < len(text):
+        end = text.find("\n", position)
+        line = text[position : end if end >= 0 else len(text)].strip()
+        if not line or line.startswith("#"):
+            position = end + 1 if end >= 0 else len(text)
+            continue
+        match = _LINE.match(text, position)
+        if match is None:
+            raise SecretsError(f"{name}:{text.count(chr(10), 0, position) + 1}: not a dotenv line after decryption")
+        key, double, single, plain = match.groups()
+        if double is not None:
+            unescaped = re.sub(r"\\([nr])", lambda found: {"n": "\n", "r": "\r"}[found[1]], double)
+            values[key] = _expand(re.sub(r"\\([^$])", r"\1", unescaped), values)
+        elif single is not None:
+            values[key] = single
+        else:
+            values[key] = _expand(re.split(r"\s#", plain, maxsplit=1)[0].rstrip(), values)
+        position = match.end()
+    return values
+
+
+def _expand(text: str, values: Mapping[str, str]) -> str:
+    def replace(match: re.Match[str]) -> str:
+        if match[1] == "\\":
+            return match[0][1:]
+        return values.get(match[2] or match[3], "")
+
+    return re.sub(r"(\\)?\$(?:\{([A-Z0-9_]+)\}|([A-Z0-9_]+))", replace, text)
+
+
+def _secret_from(item: Mapping[str, Any], where: str) -> SecretFrom:
+    unknown = set(item) - {"metadata", "type", "files", "binaryFiles", "envs"}
+    if unknown:
+        raise SecretsError(f"{where}: unknown field `{sorted(unknown)[0]}`")
+    metadata = item.get("metadata")
+    if not isinstance(metadata, dict) or not metadata.get("name"):
+        raise SecretsError(f"{where}: needs `metadata.name`")
+    kept = {key: metadata[key] for key in ("annotations", "labels", "name", "namespace") if metadata.get(key)}
+    return SecretFrom(
+        kept,
+        str(item.get("type") or ""),
+        tuple(_key_and_path(entry, where) for entry in _strings(item, "files", where)),
+        tuple(_key_and_path(entry, where) for entry in _strings(item, "binaryFiles", where)),
+        _strings(item, "envs", where),
+    )
+
+
+def _key_and_path(entry: str, where: str) -> tuple[str, str]:
+    key, equals, path = entry.partition("=")
+    if equals and (not key or not path):
+        raise SecretsError(f"{where}: {entry!r} must be `path` or `key=path`")
+    return (key, path) if equals else (PurePosixPath(entry).name, entry)
+
+
+def _strings(mapping: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = mapping.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise SecretsError(f"{where}: `{key}` must be a list of paths")
+    return tuple(value)
+
+
+def _read(folder: Path, path: str) -> bytes:
+    try:
+        return (folder / path).read_bytes()
+    except OSError as error:
+        raise SecretsError(f"{path}: {error.strerror or error} (named by a ksops document in {folder})") from None
+
+
+def _text(content: bytes, name: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise SecretsError(f"{name}: not text after decryption", hint="list it under `binaryFiles`") from None
+
+
+def _represent(value: dict[str, Any]) -> yaml.Node:
+    import yaml
+
+    return yaml.SafeDumper("", sort_keys=False).represent_data(value)

@@ -1,0 +1,201 @@
+"""The sops program: what a file's decryption, encryption and editing come down to, and what its exit codes mean.
+
+sops' own messages are shown only where they can't hold a plain value (no key at hand); the exit codes are those of
+https://github.com/getsops/sops/blob/main/cmd/sops/codes/codes.go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from kustodian import process
+from kustodian.errors import OutputError, SecretsError, UsageError
+from kustodian.files import write_atomically
+from kustodian.secrets import envelope
+
+SECONDS = 60.0
+"""Time limit of one call; a key service that does not answer must not hang a build."""
+
+_NO_MAC, _BAD_MAC, _NO_KEY = 52, 51, 128
+_NO_CONFIG, _UNCHANGED, _NO_EDITOR, _ENCRYPTED_ALREADY = 61, 200, 201, 203
+
+
+def environment(demo_keys: tuple[Path, ...], base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables for sops: the caller's, and the repository's public demo identities beside the caller's own."""
+    env = dict(os.environ if base is None else base)
+    identities = [env.get("SOPS_AGE_KEY", "")]
+    for path in demo_keys:
+        try:
+            identities.append(path.read_text("utf-8"))
+        except OSError as error:
+            raise UsageError(
+                f"{path}: {error.strerror or error}", hint="`demoKeys` of kustodian.yaml names it"
+            ) from None
+    env["SOPS_AGE_KEY"] = "\n".join(identities).strip()
+    if not env["SOPS_AGE_KEY"]:
+        del env["SOPS_AGE_KEY"]
+    env["SOPS_DISABLE_VERSION_CHECK"] = "1"
+    return env
+
+
+def decrypt(program: Path, file: Path, *, env: Mapping[str, str], new_group: bool = True) -> bytes:
+    """The plain content of an encrypted file, in memory. Raises `SecretsError`."""
+    if not file.is_file():
+        raise SecretsError(f"{file}: no such file")
+    done = process.run(
+        [program, "decrypt", file.absolute()], timeout=SECONDS, env=env, cwd=file.absolute().parent, new_group=new_group
+    )
+    if done.returncode != 0:
+        raise _failure(file, done)
+    return done.stdout
+
+
+def encrypt(program: Path, file: Path, *, config: Path, env: Mapping[str, str]) -> bool:
+    """Encrypt a file in place by the repository's rules; False, and no change, if it is encrypted already.
+
+    The file is replaced in one rename, only after the result has been checked: every value that the rule covers is
+    encrypted, and a Secret has none left in the open. Raises `SecretsError`.
+    """
+    text = _read(file)
+    if is_encrypted(text, file.name):
+        return False
+    done = process.run(
+        [program, "--config", config, "encrypt", "--filename-override", file.absolute(), "/dev/stdin"],
+        stdin=text,
+        timeout=SECONDS,
+        env=env,
+        cwd=config.parent,
+    )
+    if done.returncode != 0:
+        raise _failure(file, done, config)
+    check_encrypted(done.stdout, file.name, str(file))
+    write_atomically(file, done.stdout, durable=True)
+    return True
+
+
+def edit(program: Path, file: Path, *, env: Mapping[str, str]) -> bool:
+    """Open the decrypted file in the person's editor and encrypt the result in place; False if nothing changed.
+
+    sops keeps the plain text in a file while the editor runs: it lies in memory where the system has such a place, in
+    a folder that only the user may enter, which is gone at the end however the editor ends.
+    """
+    if not is_encrypted(_read(file), file.name):
+        raise SecretsError(f"{file}: not encrypted, so there is nothing to decrypt for an editor", hint=f"invoke encrypt {file}")
+    with _private_folder() as folder:
+        copy = folder / file.name
+        shutil.copyfile(file, copy)
+        code = process.run_attached([program, "edit", copy], env={**env, "TMPDIR": str(folder)}, cwd=file.absolute().parent)
+        if code == _UNCHANGED:
+            return False
+        if code != 0:
+            raise _failure(file, process.Completed(("sops",), code, b"", b""))
+        text = copy.read_bytes()
+        check_encrypted(text, file.name, str(file))
+        write_atomically(file, text, durable=True)
+    return True
+
+
+def is_encrypted(text: bytes, name: str) -> bool:
+    """Whether a file has SOPS' header. Raises `SecretsError` for YAML that does not parse."""
+    form = envelope.format_of(name)
+    if form == "dotenv":
+        return any(line.startswith(b"sops_mac=") for line in text.splitlines())
+    if form == "ini":
+        return any(line.strip() == b"[sops]" for line in text.splitlines())
+    if form == "binary" and not text.lstrip().startswith(b"{"):
+        return False
+    documents = envelope.compose(text, name)
+    return any(envelope.scalar(document, envelope.METADATA, "mac") for document in documents)
+
+
+def check_encrypted(text: bytes, name: str, shown: str) -> None:
+    """Raises `SecretsError` if a value that should be encrypted is in the open."""
+    if envelope.format_of(name) not in ("yaml", "json"):
+        return
+    for document in envelope.compose(text, shown):
+        head = envelope.header(document, shown)
+        open_values = [path for path, _node in envelope.plain_values(document, head.rule)]
+        open_values += [path for path in _open_secret_values(document) if path not in open_values]
+        if open_values:
+            raise SecretsError(
+                f"{shown}: `{'.'.join(open_values[0])}` would stay in plain text",
+                hint="the rule in .sops.yaml must cover it: encrypted_regex: ^(data|stringData)$",
+            )
+
+
+def _open_secret_values(document: object) -> Iterator[envelope.Path]:
+    import yaml
+
+    assert isinstance(document, yaml.Node)  # noqa: S101
+    items = envelope.child(document, "items")
+    if envelope.scalar(document, "kind").endswith("List") and isinstance(items, yaml.SequenceNode):
+        for item in items.value:
+            yield from _open_secret_values(item)
+    if envelope.scalar(document, "kind") != "Secret":
+        return
+    for path, node in envelope.leaves(document):
+        if path[0] in ("data", "stringData") and node.value and not envelope.TOKEN.fullmatch(node.value):
+            yield path
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror or error}") from None
+
+
+def _failure(file: Path, done: process.Completed, config: Path | None = None) -> SecretsError:
+    match done.returncode:
+        case code if code == _NO_KEY:
+            return SecretsError(
+                f"{file}: no key at hand opens it: {_recipients(file)}",
+                hint="set SOPS_AGE_KEY_FILE to your identity, or ask for access; `invoke doctor` shows what is at hand",
+            )
+        case code if code == _BAD_MAC:
+            return SecretsError(
+                f"{file}: its content does not match its MAC: it was changed after encrypting",
+                hint="restore it from git and change it with: invoke edit",
+            )
+        case code if code == _NO_MAC:
+            return SecretsError(f"{file}: has no MAC: it is not encrypted, or damaged", hint="restore it from git")
+        case code if code == _NO_CONFIG or (config is not None and b"no matching creation rules" in done.stderr):
+            return SecretsError(
+                f"{file}: no rule in {config or '.sops.yaml'} covers it", hint="add a creation rule, or move the file"
+            )
+        case code if code == _NO_EDITOR:
+            return SecretsError("no editor found", hint="set EDITOR")
+        case code if code == _ENCRYPTED_ALREADY:
+            return SecretsError(f"{file}: encrypted already")
+        case code:
+            return SecretsError(
+                f"{file}: sops failed (exit code {code}); its message is not shown because it may quote the content",
+                hint=f"to see it, on your own terminal: {process.command_line(done.argv)}",
+            )
+
+
+def _recipients(file: Path) -> str:
+    with contextlib.suppress(SecretsError, OSError):
+        if envelope.format_of(file) in ("yaml", "json", "binary"):
+            documents = envelope.compose(file.read_bytes(), file.name)
+            names = [f"{who.kind} {who.name}" for who in envelope.header(documents[0], file.name).recipients]
+            return "it is encrypted for " + ", ".join(names or ["nobody"])
+    return "its recipients are others"
+
+
+@contextlib.contextmanager
+def _private_folder() -> Iterator[Path]:
+    memory = Path("/dev/shm")  # noqa: S108  a file system in memory: plain text never reaches a disk
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="kustodian-", dir=memory if os.access(memory, os.W_OK) else None))
+    except OSError as error:
+        raise OutputError(f"can't make a private folder for the editor: {error.strerror}") from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,154 @@
+"""What a repository says about itself in its optional `kustodian.yaml`.
+
+Every key has a default, so that a repository without the file works; an unknown key is an error, because a setting
+that is misspelt and silently ignored is worse than none.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kustodian.errors import RepositoryError, UsageError
+
+FILE = "kustodian.yaml"
+KUBERNETES_VERSIONS = tuple(f"1.{minor}" for minor in range(25, 38))
+"""Those whose JSON schemas the package kubernetes-validate carries."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The content of `kustodian.yaml`; field names are the file's keys in snake case. Paths are repository-relative."""
+
+    overlays: tuple[str, ...] = ("overlays",)
+    """Folders (or glob patterns of folders) whose Kustomizations are the overlays."""
+    kubernetes_version: str = "1.36"
+    load_restrictor: str = "rootOnly"
+    """`rootOnly` or `none`: kustomize's --load-restrictor."""
+    skip_kinds: frozenset[str] = frozenset()
+    """Kinds that are not held to a schema: `Kind` or `group/version/Kind`, as kubeconform's -skip takes them."""
+    config_schema: str = ""
+    """JSON Schema of an environment's configuration, `{env}` standing for the environment's name; empty for none."""
+    demo_keys: tuple[str, ...] = ()
+    """Files with age identities that are public on purpose."""
+    ignore: tuple[str, ...] = ()
+    """Glob patterns of files that the checks of the tree leave out (test fixtures)."""
+    timeout_seconds: float = 120.0
+    """Time limit of one program over one overlay."""
+    declared: frozenset[str] = field(default=frozenset(), compare=False)
+    """The fields that the file itself sets."""
+
+
+def kubernetes_version(text: str) -> str:
+    """`1.36` for `1.36`, `v1.36` or `1.36.2`. Raises `UsageError` for a version without schemas."""
+    match = re.fullmatch(r"v?(\d+\.\d+)(\.\d+)?", text.strip())
+    version = match[1] if match else text
+    if version not in KUBERNETES_VERSIONS:
+        raise UsageError(
+            f"no schemas for Kubernetes {text}",
+            hint=f"choose one of {KUBERNETES_VERSIONS[0]} … {KUBERNETES_VERSIONS[-1]}",
+        )
+    return version
+
+
+def load(root: Path) -> Settings:
+    """The settings of the repository at `root`. Raises `RepositoryError` naming the file and the key."""
+    path = root / FILE
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RepositoryError(f"{FILE}: can't read it: {error}") from None
+
+    import yaml
+
+    try:
+        document = yaml.load(text, Loader=yaml.CSafeLoader)  # noqa: S506  CSafeLoader is the safe one
+    except yaml.YAMLError as error:
+        raise RepositoryError(f"{FILE}: not YAML: {_one_line(error)}") from None
+    return parse(document if document is not None else {})
+
+
+def parse(document: object) -> Settings:
+    """Settings from the parsed document. Raises `RepositoryError`."""
+    if not isinstance(document, dict):
+        raise RepositoryError(f"{FILE}: must be a mapping of settings")
+    values: dict[str, Any] = {}
+    for key, value in document.items():
+        if key not in _KEYS:
+            close = difflib.get_close_matches(str(key), _KEYS, n=1)
+            known = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(_KEYS)}"
+            raise RepositoryError(f"{FILE}: unknown key `{key}`", hint=known)
+        name, convert = _KEYS[key]
+        try:
+            values[name] = convert(value)
+        except UsageError as error:
+            raise RepositoryError(f"{FILE}: `{key}`: {error.message}", hint=error.hint) from None
+        except (TypeError, ValueError) as error:
+            raise RepositoryError(f"{FILE}: `{key}`: {error}") from None
+    return Settings(**values, declared=frozenset(values))
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    items = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str) and item for item in items):
+        raise ValueError("must be a string or a list of strings")
+    return tuple(items)
+
+
+def _paths(value: object) -> tuple[str, ...]:
+    return tuple(_path(item) for item in _strings(value))
+
+
+def _path(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be a path")
+    if Path(value).is_absolute() or ".." in Path(value).parts:
+        raise ValueError(f"{value!r} must be a path inside the repository")
+    return value.rstrip("/")
+
+
+def _version(value: object) -> str:
+    # 1.30 without quotes is the number 1.3 in YAML; say so instead of checking against another version.
+    if not isinstance(value, str):
+        raise ValueError('must be in quotes, for example "1.36"')
+    return kubernetes_version(value)
+
+
+def _restrictor(value: object) -> str:
+    if value not in ("rootOnly", "none"):
+        raise ValueError("must be `rootOnly` or `none`")
+    return str(value)
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise ValueError("must be a number of seconds above zero")
+    return float(value)
+
+
+def _config(value: object) -> str:
+    if not isinstance(value, Mapping) or set(value) != {"schema"}:
+        raise ValueError("must be a mapping with the one key `schema`")
+    return _path(value["schema"])
+
+
+_KEYS: dict[str, tuple[str, Callable[[object], Any]]] = {
+    "overlays": ("overlays", _paths),
+    "kubernetesVersion": ("kubernetes_version", _version),
+    "loadRestrictor": ("load_restrictor", _restrictor),
+    "skipKinds": ("skip_kinds", lambda value: frozenset(_strings(value))),
+    "config": ("config_schema", _config),
+    "demoKeys": ("demo_keys", _paths),
+    "ignore": ("ignore", _strings),
+    "timeout": ("timeout_seconds", _seconds),
+}
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,104 @@
+"""Finds the pinned programs: in the per-user cache, on PATH, or by building them once.
+
+    kustomize = find("kustomize").path
+
+A program in the cache is trusted by its path (built there by us, named by its version). One on PATH is used only if it
+is of the pinned version, because output that differs from what Argo CD will render is worse than a wait.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kustodian import process
+from kustodian.errors import ToolError, UsageError
+from kustodian.toolchain.pins import PINS, Pin
+
+NO_BUILD = "KUSTODIAN_NO_BUILD"
+"""Set to forbid building: a program that is neither cached nor on PATH is then an error."""
+CACHE = "KUSTODIAN_CACHE"
+"""Set to keep built programs and schemas elsewhere than in the user's cache folder."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program at hand: where it is and where it came from (`cache` or `PATH`)."""
+
+    pin: Pin
+    path: Path
+    origin: str
+
+
+Report = Callable[[str, int], None]
+"""Called while a program is built, with what is being done and how many packages are compiled so far."""
+
+
+def cache_folder() -> Path:
+    """Where built programs and converted schemas are kept, per user; made by whoever writes into it."""
+    if chosen := os.environ.get(CACHE):
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("kustodian", appauthor=False))
+
+
+def find(name: str, *, report: Report | None = None) -> Tool:
+    """The pinned program `name`, built if need be. Raises `ToolError` that says what to do."""
+    pin = pinned(name)
+    tool, unfit = locate(pin)
+    if tool is not None:
+        return tool
+    if os.environ.get(NO_BUILD):
+        raise ToolError(
+            f"{pin.name} {pin.version} is needed and not installed{unfit}",
+            hint=f"put {pin.name} {pin.version} on PATH, or unset {NO_BUILD} so that it is built into the cache",
+        )
+    from kustodian.toolchain.build import build
+
+    return Tool(pin, build(pin, report or (lambda _text, _count: None)), "cache")
+
+
+def pinned(name: str) -> Pin:
+    """Raises `UsageError` for a program that is not pinned."""
+    try:
+        return PINS[name]
+    except KeyError:
+        raise UsageError(f"{name} is not one of the pinned programs: {', '.join(PINS)}") from None
+
+
+def locate(pin: Pin) -> tuple[Tool | None, str]:
+    """The program without building it; if there is none, what on PATH did not fit (or an empty string)."""
+    cached = cached_path(pin)
+    if os.access(cached, os.X_OK):
+        return Tool(pin, cached, "cache"), ""
+    on_path = shutil.which(pin.name)
+    if on_path is None:
+        return None, ""
+    version = version_of(Path(on_path), pin)
+    if version == pin.version:
+        return Tool(pin, Path(on_path), "PATH"), ""
+    return None, f" (the one on PATH, {on_path}, is {version or 'of an unknown version'})"
+
+
+def cached_path(pin: Pin) -> Path:
+    return cache_folder() / "bin" / f"{pin.name}-{pin.version}" / pin.name
+
+
+def version_of(path: Path, pin: Pin) -> str:
+    """The version of the program at `path` with a leading `v`, or an empty string if it won't tell."""
+    import re
+
+    try:
+        done = process.run([path, *pin.version_arguments], timeout=10)
+    except ToolError:
+        return ""
+    match = re.search(rb"v?(\d+\.\d+\.\d+\S*)", done.stdout)
+    if match:
+        return "v" + match[1].decode()
+    # `go install` leaves some programs calling themselves "development"; Go's own build record knows better.
+    record = re.search(rb"mod\t" + re.escape(pin.module.encode()) + rb"\t(v[^\t\n]+)[\t\n]", path.read_bytes())
+    return record[1].decode() if record else ""

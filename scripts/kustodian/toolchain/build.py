@@ -1,0 +1,127 @@
+"""Builds a pinned program from its Go module into the per-user cache.
+
+Everything that the build downloads or compiles lives in a work folder that is gone afterwards; only the finished
+program is moved into the cache, in one rename. The module and its dependencies are verified by Go's checksum database,
+and the module once more against the pin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kustodian import process
+from kustodian.errors import ToolError
+from kustodian.toolchain.pins import GO_VERSION, Pin
+
+if TYPE_CHECKING:
+    from kustodian.toolchain import Report
+
+BUILD_SECONDS = 1800.0
+
+
+def build(pin: Pin, report: Report) -> Path:
+    """Build `pin` and return the program's path. A second caller waits for the first. Raises `ToolError`."""
+    import filelock
+
+    from kustodian.toolchain import cache_folder, cached_path
+
+    target = cached_path(pin)
+    cache = cache_folder()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(cache / "build.lock", timeout=BUILD_SECONDS)
+        report(f"{pin.name} {pin.version}", 0)
+        with lock:
+            if os.access(target, os.X_OK):
+                return target
+            with _work_folder(cache) as work:
+                program = _compile(pin, work, report)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                program.replace(target)
+    except filelock.Timeout:
+        raise ToolError(f"another build holds {cache / 'build.lock'} for too long") from None
+    except OSError as error:
+        raise ToolError(
+            f"can't build {pin.name} into {cache}: {error.strerror or error}",
+            hint="make the folder writable, or name another one in KUSTODIAN_CACHE",
+        ) from None
+    return target
+
+
+def go_program() -> tuple[Path, dict[str, str]]:
+    """The Go command and the variables it needs: the wheel's, else the one on PATH. Raises `ToolError`."""
+    spec = importlib.util.find_spec("go")
+    if spec is not None and spec.origin:
+        root = Path(spec.origin).parent
+        if (root / "bin" / "go").exists():
+            return root / "bin" / "go", {"GOROOT": str(root)}
+    on_path = shutil.which("go")
+    if on_path:
+        return Path(on_path), {}
+    raise ToolError(
+        "there is no Go toolchain to build the pinned programs with",
+        hint="pip install 'kustodian[go]' brings one; or install Go; or put the pinned programs on PATH",
+    )
+
+
+@contextlib.contextmanager
+def _work_folder(cache: Path) -> Iterator[Path]:
+    # We hold the lock, so whatever an ended build has left behind is nobody's.
+    for stale in cache.glob("work-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(prefix="work-", dir=cache))
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _compile(pin: Pin, work: Path, report: Report) -> Path:
+    go, extra = go_program()
+    environment = {
+        **os.environ,
+        **extra,
+        "GOTOOLCHAIN": f"go{GO_VERSION}",
+        "GOPATH": str(work),
+        "GOMODCACHE": str(work / "mod"),
+        "GOCACHE": str(work / "cache"),
+        "GOBIN": str(work / "bin"),
+        "GOFLAGS": f"{os.environ.get('GOFLAGS', '')} -modcacherw -trimpath".strip(),
+        "CGO_ENABLED": "0",
+    }
+    compiled = 0
+
+    def on_line(line: str) -> None:
+        nonlocal compiled
+        if not line.startswith("go: "):
+            compiled += 1
+        report(f"{pin.name} {pin.version}", compiled)
+
+    done = process.run(
+        [go, "install", "-v", f"{pin.package}@{pin.version}"],
+        cwd=work,
+        env=environment,
+        timeout=BUILD_SECONDS,
+        on_stderr_line=on_line,
+    )
+    if done.returncode != 0:
+        reason = [line for line in done.error_text.splitlines() if not line.startswith("go: downloading ")]
+        raise ToolError(
+            f"can't build {pin.name} {pin.version}: {' / '.join(reason[-3:]) or 'go install failed'}",
+            hint="a Go module proxy must be reachable (GOPROXY); or put the program of that version on PATH",
+        )
+    program = work / "bin" / pin.name
+    record = process.run([go, "version", "-m", program], env=environment, timeout=60)
+    if f"\t{pin.module}\t{pin.version}\t{pin.checksum}" not in record.stdout.decode("utf-8", "replace"):
+        raise ToolError(
+            f"the source of {pin.name} {pin.version} is not the one that is pinned (checksum differs)",
+            hint="do not use it; find out what your Go module proxy serves",
+        )
+    return program

@@ -1,0 +1,89 @@
+"""The external programs and their versions: the only place that names either.
+
+`checksum` is the Go checksum database's hash of the module's source. It covers the module's own `go.sum`, and with it
+every dependency; a build that reports another one is refused (see `build.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+GO_VERSION = "1.27.3"
+"""The Go toolchain that builds the programs; the extra `kustodian[go]` brings the same one as a wheel."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    name: str
+    version: str
+    """As the Go module is tagged, with the leading `v`."""
+    module: str
+    package: str
+    checksum: str
+    version_arguments: tuple[str, ...]
+    """What makes the program print its version."""
+    packages: int
+    """About how many Go packages one build compiles: the length of the progress bar, nothing else."""
+    purpose: str
+
+
+_AGE_MODULE = "filippo.io/age"
+_AGE_VERSION = "v1.3.2"
+_AGE_CHECKSUM = "h1:r6RSZLFSMm6rzKepZ7ZAYkKCu14f3/Me8c7uKYh7C8c="
+
+PINS: dict[str, Pin] = {
+    pin.name: pin
+    for pin in (
+        # The version that the pinned Argo CD ships, so that what is checked here is what is applied there.
+        Pin(
+            name="kustomize",
+            version="v5.8.1",
+            module="sigs.k8s.io/kustomize/kustomize/v5",
+            package="sigs.k8s.io/kustomize/kustomize/v5",
+            checksum="h1:Pgsg5psubpVEy7Nf6S89PARg5VmmWUC1l9dC6Dl4PG0=",
+            version_arguments=("version",),
+            packages=1,
+            purpose="renders overlays",
+        ),
+        Pin(
+            name="kubeconform",
+            version="v0.8.0",
+            module="github.com/yannh/kubeconform",
+            package="github.com/yannh/kubeconform/cmd/kubeconform",
+            checksum="h1:loDYd3a3spjIFrauqW67CDKF55Oo9R6uvC8AvpVd4ug=",
+            version_arguments=("-v",),
+            packages=1,
+            purpose="holds resources to their schemas",
+        ),
+        Pin(
+            name="sops",
+            version="v3.13.3",
+            module="github.com/getsops/sops/v3",
+            package="github.com/getsops/sops/v3/cmd/sops",
+            checksum="h1:saYczbT88kD1saNChe1cAbFQe5mrRhTIfEw3TaEcmK0=",
+            version_arguments=("--version", "--disable-version-check"),
+            packages=1,
+            purpose="encrypts, edits and decrypts",
+        ),
+        Pin(
+            name="age",
+            version=_AGE_VERSION,
+            module=_AGE_MODULE,
+            package="filippo.io/age/cmd/age",
+            checksum=_AGE_CHECKSUM,
+            version_arguments=("--version",),
+            packages=1,
+            purpose="encrypts files for a recipient",
+        ),
+        Pin(
+            name="age-keygen",
+            version=_AGE_VERSION,
+            module=_AGE_MODULE,
+            package="filippo.io/age/cmd/age-keygen",
+            checksum=_AGE_CHECKSUM,
+            version_arguments=("--version",),
+            packages=1,
+            purpose="makes a recipient and its private key",
+        ),
+    )
+}
