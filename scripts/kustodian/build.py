@@ -160,4 +160,3 @@ def _refuse_collisions(targets: dict[Overlay, Path]) -> None:
 
 def _shown(repository: Repository, target: Path) -> str:
     return repository.tree.name(target)
-

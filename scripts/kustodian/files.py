@@ -9,7 +9,6 @@ from pathlib import Path
 
 from kustodian.errors import OutputError
 
-
 # There is no way to read the umask without setting it, and it is process-wide: read it before any thread runs.
 _UMASK = os.umask(0o077)
 os.umask(_UMASK)
@@ -47,4 +46,3 @@ def write_atomically(path: Path, content: bytes, *, mode: int | None = None, dur
         if temporary is not None:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
-

@@ -20,7 +20,7 @@ FUNCTION_ANNOTATION = "config.kubernetes.io/function"
 
 _FOLDERS_OR_FILES = ("resources", "bases", "components")
 _PLUGINS = ("generators", "transformers", "validators")
-_FILES = ("crds", "configurations", "patchesStrategicMerge")
+_FILES = ("crds", "configurations")
 _FILES_IN_ITEMS = ("patches", "patchesJson6902", "replacements")
 _DATA_GENERATORS = ("configMapGenerator", "secretGenerator")
 
@@ -154,27 +154,15 @@ class _Walk:
         self.kustomizations[directory] = found
         if found.problem:
             self.problems.append(f"{self.tree.name(file)}: {found.problem}")
-        document = found.document
         for key in _FOLDERS_OR_FILES:
-            for entry in _strings(document.get(key)):
+            for entry in _strings(found.document.get(key)):
                 self._resource(found, key, entry)
-        for key in _FILES:
-            for entry in _strings(document.get(key)):
-                if "\n" not in entry:  # an inline patch, not a path
-                    self._file(found, key, entry, self.resources if key == "patchesStrategicMerge" else self.inputs)
-        for key in _FILES_IN_ITEMS:
-            for item in _mappings(document.get(key)):
-                if isinstance(path := item.get("path"), str):
-                    self._file(found, key, path, self.resources)
-        for key in _DATA_GENERATORS:
-            for item in _mappings(document.get(key)):
-                for entry in (*_strings(item.get("files")), *_strings(item.get("envs")), *_strings(item.get("env"))):
-                    self._file(found, key, entry.split("=", 1)[-1], self.inputs)
-        openapi = document.get("openapi")
-        if isinstance(openapi, dict) and isinstance(path := openapi.get("path"), str):
-            self._file(found, "openapi", path, self.inputs)
+        for key, entry in _resource_files(found.document):
+            self._file(found, key, entry, self.resources)
+        for key, entry in _input_files(found.document):
+            self._file(found, key, entry, self.inputs)
         for key in _PLUGINS:
-            for entry in _strings(document.get(key)):
+            for entry in _strings(found.document.get(key)):
                 self._plugin(found, key, entry)
 
     def _resource(self, by: Kustomization, key: str, entry: str) -> None:
@@ -238,6 +226,31 @@ class _Walk:
         return documents
 
 
+def _resource_files(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Patches and replacements: each field with the path that it names."""
+    for entry in _strings(document.get("patchesStrategicMerge")):
+        if "\n" not in entry:  # an inline patch, not a path
+            yield "patchesStrategicMerge", entry
+    for key in _FILES_IN_ITEMS:
+        for item in _mappings(document.get(key)):
+            if isinstance(path := item.get("path"), str):
+                yield key, path
+
+
+def _input_files(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Data of generators, and what teaches kustomize about kinds."""
+    for key in _FILES:
+        for entry in _strings(document.get(key)):
+            yield key, entry
+    for key in _DATA_GENERATORS:
+        for item in _mappings(document.get(key)):
+            for entry in (*_strings(item.get("files")), *_strings(item.get("envs")), *_strings(item.get("env"))):
+                yield key, entry.split("=", 1)[-1]
+    openapi = document.get("openapi")
+    if isinstance(openapi, dict) and isinstance(path := openapi.get("path"), str):
+        yield "openapi", path
+
+
 def _ksops_inputs(base: Path, document: dict[str, Any]) -> Iterator[Path]:
     entries = [*_strings(document.get("files"))]
     for item in _mappings(document.get("secretFrom")):
@@ -249,8 +262,10 @@ def _ksops_inputs(base: Path, document: dict[str, Any]) -> Iterator[Path]:
 
 def _is_remote(entry: str) -> bool:
     # kustomize's own rule is long (api/internal/git/repospec.go); these are its common forms.
-    return "://" in entry or entry.startswith(("git@", "git::", "github.com/", "gitlab.com/", "bitbucket.org/")) or (
-        "?ref=" in entry or "//" in entry
+    return (
+        "://" in entry
+        or entry.startswith(("git@", "git::", "github.com/", "gitlab.com/", "bitbucket.org/"))
+        or ("?ref=" in entry or "//" in entry)
     )
 
 

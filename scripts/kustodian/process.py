@@ -95,9 +95,7 @@ def run(
     return Completed(args, process.returncode, stdout, stderr)
 
 
-def run_attached(
-    argv: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
-) -> int:
+def run_attached(argv: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> int:
     """Run a program that talks to the person at the terminal (an editor); returns its exit code.
 
     It stays in our process group, because only the foreground group may read from the terminal. No time limit.

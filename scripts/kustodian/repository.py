@@ -75,9 +75,7 @@ class Repository:
                 raise UsageError(f"{settings.FILE}: `overlays`: no folder is at {pattern}")
             folders += found
         kustomizations = list(self._kustomizations(folders or [self.root]))
-        referred = {
-            target for found in kustomizations for target in self.tree.folders_referred_to(found)
-        }
+        referred = {target for found in kustomizations for target in self.tree.folders_referred_to(found)}
         direct = {child for folder in folders for child in (folder, *folder.iterdir())}
         return tuple(
             self.overlay_at(found.directory)
@@ -92,9 +90,7 @@ class Repository:
             path = directory.relative_to(self.root).as_posix()
         except ValueError:
             resolved = directory.resolve()
-            path = (
-                resolved.relative_to(self.root).as_posix() if resolved.is_relative_to(self.root) else resolved.name
-            )
+            path = resolved.relative_to(self.root).as_posix() if resolved.is_relative_to(self.root) else resolved.name
         return Overlay(path, directory)
 
     def select(self, *, environments: Iterable[str], every: bool, roots: Iterable[Path]) -> tuple[Overlay, ...]:

@@ -42,7 +42,7 @@ class Resource:
     def document(self) -> dict[str, Any]:
         import yaml
 
-        document = yaml.load(self.text, Loader=yaml.CSafeLoader)  # noqa: S506  CSafeLoader is the safe one
+        document = yaml.load(self.text, Loader=yaml.CSafeLoader)
         return document if isinstance(document, dict) else {}
 
     @property

@@ -68,7 +68,7 @@ def load(root: Path) -> Settings:
     import yaml
 
     try:
-        document = yaml.load(text, Loader=yaml.CSafeLoader)  # noqa: S506  CSafeLoader is the safe one
+        document = yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise RepositoryError(f"{FILE}: not YAML: {_one_line(error)}") from None
     return parse(document if document is not None else {})

@@ -145,7 +145,7 @@ def _program(document: dict[str, Any]) -> str | None:
     import yaml
 
     try:
-        function = yaml.load(text, Loader=yaml.CSafeLoader)  # noqa: S506  CSafeLoader is the safe one
+        function = yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError:
         return None
     execution = function.get("exec") if isinstance(function, dict) else None

@@ -93,9 +93,7 @@ def header(document: yaml.Node, name: str) -> Header:
     """The header of one document. Raises `SecretsError` when it has none: the document is not encrypted."""
     node = child(document, METADATA)
     if node is None or not entries(node):
-        raise SecretsError(
-            f"{name}: not encrypted: it has no `sops` entry", hint=f"encrypt it: invoke encrypt {name}"
-        )
+        raise SecretsError(f"{name}: not encrypted: it has no `sops` entry", hint=f"encrypt it: invoke encrypt {name}")
     values = {key: value.value for key, value in entries(node) if _is_scalar(value)}
     return Header(
         rule=Rule(

@@ -39,7 +39,7 @@ def _generate() -> int:
 
     legacy = len(sys.argv) > 1
     text = Path(sys.argv[1]).read_bytes() if legacy else sys.stdin.buffer.read()
-    given = yaml.load(text, Loader=yaml.CSafeLoader)  # noqa: S506  CSafeLoader is the safe one
+    given = yaml.load(text, Loader=yaml.CSafeLoader)
     documents = [given] if legacy else [given.get("functionConfig") or {}]
     decrypt = None
     if os.environ.get("KUSTODIAN_SECRETS") == "revealed":
@@ -50,11 +50,7 @@ def _generate() -> int:
         def decrypt(path: str) -> bytes:
             return sops.decrypt(program, Path(path), env=os.environ, new_group=False)
 
-    nodes = [
-        node
-        for document in documents
-        for node in ksops.generate(ksops.parse(document), Path(), decrypt=decrypt)
-    ]
+    nodes = [node for document in documents for node in ksops.generate(ksops.parse(document), Path(), decrypt=decrypt)]
     if legacy:
         yaml.serialize_all(nodes, stream=sys.stdout, Dumper=yaml.CSafeDumper, allow_unicode=True)
     else:
@@ -63,9 +59,11 @@ def _generate() -> int:
 
 
 def _print_resource_list(nodes: list) -> None:  # type: ignore[type-arg]
+    import io
+
     import yaml
 
-    dumper = yaml.SafeDumper("", sort_keys=False)
+    dumper = yaml.SafeDumper(io.StringIO(), sort_keys=False)
     resource_list = dumper.represent_data(
         {"apiVersion": "config.kubernetes.io/v1", "kind": "ResourceList", "items": []}
     )

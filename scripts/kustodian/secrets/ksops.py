@@ -207,6 +207,8 @@ def _text(content: bytes, name: str) -> str:
 
 
 def _represent(value: dict[str, Any]) -> yaml.Node:
+    import io
+
     import yaml
 
-    return yaml.SafeDumper("", sort_keys=False).represent_data(value)
+    return yaml.SafeDumper(io.StringIO(), sort_keys=False).represent_data(value)

@@ -21,6 +21,8 @@ from kustodian.secrets import envelope
 SECONDS = 60.0
 """Time limit of one call; a key service that does not answer must not hang a build."""
 
+CONFIG = ".sops.yaml"
+
 _NO_MAC, _BAD_MAC, _NO_KEY = 52, 51, 128
 _NO_CONFIG, _UNCHANGED, _NO_EDITOR, _ENCRYPTED_ALREADY = 61, 200, 201, 203
 
@@ -55,8 +57,10 @@ def decrypt(program: Path, file: Path, *, env: Mapping[str, str], new_group: boo
     return done.stdout
 
 
-def encrypt(program: Path, file: Path, *, config: Path, env: Mapping[str, str]) -> bool:
+def encrypt(program: Path, file: Path, *, root: Path, env: Mapping[str, str]) -> bool:
     """Encrypt a file in place by the repository's rules; False, and no change, if it is encrypted already.
+
+    The rules are those of the nearest `.sops.yaml` from the file's folder up to `root`.
 
     The file is replaced in one rename, only after the result has been checked: every value that the rule covers is
     encrypted, and a Secret has none left in the open. Raises `SecretsError`.
@@ -64,6 +68,7 @@ def encrypt(program: Path, file: Path, *, config: Path, env: Mapping[str, str]) 
     text = _read(file)
     if is_encrypted(text, file.name):
         return False
+    config = _config(file, root)
     done = process.run(
         [program, "--config", config, "encrypt", "--filename-override", file.absolute(), "/dev/stdin"],
         stdin=text,
@@ -85,11 +90,15 @@ def edit(program: Path, file: Path, *, env: Mapping[str, str]) -> bool:
     a folder that only the user may enter, which is gone at the end however the editor ends.
     """
     if not is_encrypted(_read(file), file.name):
-        raise SecretsError(f"{file}: not encrypted, so there is nothing to decrypt for an editor", hint=f"invoke encrypt {file}")
+        raise SecretsError(
+            f"{file}: not encrypted, so there is nothing to decrypt for an editor", hint=f"invoke encrypt {file}"
+        )
     with _private_folder() as folder:
         copy = folder / file.name
         shutil.copyfile(file, copy)
-        code = process.run_attached([program, "edit", copy], env={**env, "TMPDIR": str(folder)}, cwd=file.absolute().parent)
+        code = process.run_attached(
+            [program, "edit", copy], env={**env, "TMPDIR": str(folder)}, cwd=file.absolute().parent
+        )
         if code == _UNCHANGED:
             return False
         if code != 0:
@@ -141,6 +150,18 @@ def _open_secret_values(document: object) -> Iterator[envelope.Path]:
     for path, node in envelope.leaves(document):
         if path[0] in ("data", "stringData") and node.value and not envelope.TOKEN.fullmatch(node.value):
             yield path
+
+
+def _config(file: Path, root: Path) -> Path:
+    folder = file.absolute().parent.resolve()
+    if not folder.is_relative_to(root):
+        raise UsageError(f"{file} is not in the repository {root}")
+    for parent in (folder, *folder.parents):
+        if (parent / CONFIG).is_file():
+            return parent / CONFIG
+        if parent == root:
+            break
+    raise SecretsError(f"{file}: no {CONFIG} says for whom to encrypt it", hint=f"write {CONFIG} at the root")
 
 
 def _read(file: Path) -> bytes:

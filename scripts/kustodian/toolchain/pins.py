@@ -42,7 +42,7 @@ PINS: dict[str, Pin] = {
             package="sigs.k8s.io/kustomize/kustomize/v5",
             checksum="h1:Pgsg5psubpVEy7Nf6S89PARg5VmmWUC1l9dC6Dl4PG0=",
             version_arguments=("version",),
-            packages=1,
+            packages=387,
             purpose="renders overlays",
         ),
         Pin(
@@ -52,7 +52,7 @@ PINS: dict[str, Pin] = {
             package="github.com/yannh/kubeconform/cmd/kubeconform",
             checksum="h1:loDYd3a3spjIFrauqW67CDKF55Oo9R6uvC8AvpVd4ug=",
             version_arguments=("-v",),
-            packages=1,
+            packages=239,
             purpose="holds resources to their schemas",
         ),
         Pin(
@@ -62,7 +62,7 @@ PINS: dict[str, Pin] = {
             package="github.com/getsops/sops/v3/cmd/sops",
             checksum="h1:saYczbT88kD1saNChe1cAbFQe5mrRhTIfEw3TaEcmK0=",
             version_arguments=("--version", "--disable-version-check"),
-            packages=1,
+            packages=1042,
             purpose="encrypts, edits and decrypts",
         ),
         Pin(
@@ -72,7 +72,7 @@ PINS: dict[str, Pin] = {
             package="filippo.io/age/cmd/age",
             checksum=_AGE_CHECKSUM,
             version_arguments=("--version",),
-            packages=1,
+            packages=199,
             purpose="encrypts files for a recipient",
         ),
         Pin(
@@ -82,7 +82,7 @@ PINS: dict[str, Pin] = {
             package="filippo.io/age/cmd/age-keygen",
             checksum=_AGE_CHECKSUM,
             version_arguments=("--version",),
-            packages=1,
+            packages=144,
             purpose="makes a recipient and its private key",
         ),
     )
