@@ -1,4 +1,4 @@
-"""Renders an environment for the tests of this folder. The one place that knows how."""
+"""Renders an environment, and decrypts a file of development. The one place of these tests that knows how."""
 
 from __future__ import annotations
 
@@ -42,3 +42,20 @@ def render(environment: str) -> list[dict[str, Any]]:
         )
     assert built.returncode == 0, built.stderr
     return list(yaml.load_all(built.stdout, Loader=yaml.CSafeLoader))
+
+
+def decrypt(path: Path) -> dict[str, Any]:
+    """A file of development, whose key is public."""
+    tools = os.pathsep.join([os.environ["PATH"], "/tmp/x/bin"])  # noqa: S108
+    demo = ROOT / "overlays" / "development" / "secrets" / "demo.agekey"
+    run = subprocess.run(
+        ["sops", "decrypt", str(path)],
+        cwd=ROOT,
+        env={**os.environ, "PATH": tools, "SOPS_AGE_KEY_FILE": str(demo)},
+        capture_output=True,
+        check=False,
+        timeout=60,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    return dict(yaml.safe_load(run.stdout)["stringData"])

@@ -46,15 +46,11 @@ def test_operators_restart_and_read_logs_and_nothing_more(rendered: Rendered) ->
 )
 def test_nobody_may(rendered: Rendered, resource: str) -> None:
     for role in rendered.of("Role"):
-        assert not [
-            verb for what, verb in permissions(rendered, role["metadata"]["name"]) if what == resource
-        ]
+        assert not [verb for what, verb in permissions(rendered, role["metadata"]["name"]) if what == resource]
 
 
 def test_whoever_could_start_a_pod_could_read_every_secret_so_nobody_can(rendered: Rendered) -> None:
     pods = {"pods", "deployments", "replicasets", "jobs", "cronjobs", "statefulsets", "daemonsets"}
     for role in rendered.of("Role"):
         found = permissions(rendered, role["metadata"]["name"])
-        assert not {
-            (what, verb) for what, verb in found if what in pods and verb in {"create", "patch", "update"}
-        }
+        assert not {(what, verb) for what, verb in found if what in pods and verb in {"create", "patch", "update"}}

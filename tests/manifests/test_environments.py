@@ -46,9 +46,7 @@ def test_no_placeholder_of_base_is_left(rendered: Rendered) -> None:
 @pytest.mark.parametrize("kind", ["ConfigMap", "Secret"])
 def test_all_have_the_same_keys(all_rendered: dict[str, Rendered], kind: str) -> None:
     shared = {name: held(found, kind) for name, found in all_rendered.items()}
-    seeding = {
-        name: {k: v for k, v in holders.items() if "seeding" not in k} for name, holders in shared.items()
-    }
+    seeding = {name: {k: v for k, v in holders.items() if "seeding" not in k} for name, holders in shared.items()}
     assert seeding["development"] == seeding["staging"] == seeding["production"]
 
 
@@ -88,9 +86,7 @@ def test_patches_are_the_same_concerns_in_every_environment() -> None:
 
 
 def test_schedules_differ(all_rendered: dict[str, Rendered]) -> None:
-    for name in {
-        cronjob["metadata"]["name"] for found in all_rendered.values() for cronjob in found.of("CronJob")
-    }:
+    for name in {cronjob["metadata"]["name"] for found in all_rendered.values() for cronjob in found.of("CronJob")}:
         schedules = [found.named("CronJob", name)["spec"]["schedule"] for found in all_rendered.values()]
         assert len(set(schedules)) == len(ENVIRONMENTS), name
 

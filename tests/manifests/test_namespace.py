@@ -57,9 +57,7 @@ def test_the_quota_has_room_for_every_autoscaler_at_its_most_a_rollout_and_all_j
         storage = quantity(claim["spec"]["resources"]["requests"]["storage"])
         need["requests.storage"] = need.get("requests.storage", Decimal(0)) + storage
         need["persistentvolumeclaims"] = need.get("persistentvolumeclaims", Decimal(0)) + 1
-    hard = {
-        k: quantity(v) for k, v in rendered.named("ResourceQuota", "flowlet-quota")["spec"]["hard"].items()
-    }
+    hard = {k: quantity(v) for k, v in rendered.named("ResourceQuota", "flowlet-quota")["spec"]["hard"].items()}
     for name, amount in need.items():
         # a quarter for pods that are still stopping; more than four times as much is no ceiling
         assert amount * Decimal("1.25") <= hard[name] <= amount * 4, f"{name}: {amount} of {hard[name]}"

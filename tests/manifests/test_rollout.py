@@ -59,9 +59,7 @@ def test_a_rollout_keeps_serving_and_can_go_back(rendered: Rendered, name: str) 
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_high_availability_is_in_staging_and_production_only(
-    all_rendered: dict[str, Rendered], name: str
-) -> None:
+def test_high_availability_is_in_staging_and_production_only(all_rendered: dict[str, Rendered], name: str) -> None:
     for environment, found in all_rendered.items():
         high = environment != "development"
         least = found.named("HorizontalPodAutoscaler", name)["spec"]["minReplicas"]
@@ -95,6 +93,4 @@ def test_a_commit_never_deletes_the_namespace(rendered: Rendered) -> None:
 def test_a_tool_reads_no_generator_annotation(rendered: Rendered) -> None:
     for document in rendered.documents:
         found = document["metadata"].get("annotations", {})
-        assert not [key for key in found if key.startswith(("kustomize.", "config.kubernetes.io/"))], title(
-            document
-        )
+        assert not [key for key in found if key.startswith(("kustomize.", "config.kubernetes.io/"))], title(document)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 import subprocess
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from .conftest import ENVIRONMENTS
-from .facts import keys
-from .rendering import ROOT
+from .facts import Rendered, keys
+from .rendering import ROOT, decrypt, render
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .facts import Rendered
 
 SECRETS = {
     "flowlet-secrets": {
@@ -70,9 +70,7 @@ def test_each_environment_has_one_rule_and_its_own_recipients() -> None:
 def test_every_file_is_encrypted_to_exactly_its_environments_recipients(environment: str) -> None:
     for path in encrypted(environment):
         document = load(path)
-        assert [entry["recipient"] for entry in document["sops"]["age"]] == [rules()[environment]["age"]], (
-            path
-        )
+        assert [entry["recipient"] for entry in document["sops"]["age"]] == [rules()[environment]["age"]], path
         assert all(value.startswith("ENC[AES256_GCM,") for value in document["stringData"].values()), path
         assert document["metadata"]["name"] == path.name.removesuffix(".sops.yaml")
 
@@ -143,3 +141,21 @@ def test_no_container_states_a_secret_in_its_environment(rendered: Rendered) -> 
 def test_a_secret_says_that_pods_must_roll_with_it(environment: str, name: str) -> None:
     annotations = load(ROOT / f"overlays/{environment}/secrets/{name}.sops.yaml")["metadata"]["annotations"]
     assert annotations["kustomize.config.k8s.io/needs-hash"] == "true"
+
+
+def test_developments_public_values_fit_each_other() -> None:
+    """Staging and production were made by the same program; nobody can look."""
+    folder = ROOT / "overlays" / "development" / "secrets"
+    values = {name: decrypt(folder / f"{name}.sops.yaml") for name in SECRETS}
+    configured = Rendered("development", render("development")).configuration["flowlet-database-config"]
+    database = urlsplit(values["flowlet-secrets"]["database_url"])
+    assert database.username == "flowlet_app"
+    assert database.password == values["flowlet-database-roles"]["app_password"]
+    assert (database.hostname, str(database.port)) == (configured["PGHOST"], configured["PGPORT"])
+    assert database.path == f"/{configured['PGDATABASE']}"
+    assert f"sslmode={configured['PGSSLMODE']}" in database.query
+    assert urlsplit(values["flowlet-secrets"]["redis_url"]).port == 6380
+    every = [value for held in values.values() for value in held.values()]
+    assert len(set(every)) == len(every)
+    passwords = [value for held in values.values() for key, value in held.items() if "password" in key]
+    assert min(map(len, passwords)) >= 32
