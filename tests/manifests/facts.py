@@ -36,6 +36,11 @@ def title(document: Document) -> str:
     return f"{document['kind']}/{document['metadata']['name']}"
 
 
+def without_hash(document: Document) -> str:
+    """The name of a generated ConfigMap or Secret as its generator says it."""
+    return HASH.sub("", str(document["metadata"]["name"]))
+
+
 def matches(selector: Document, labels: dict[str, str]) -> bool:
     """A label selector of the kinds that these manifests use: all, or by matchLabels."""
     assert set(selector) <= {"matchLabels"}, f"not understood: {selector}"
@@ -121,7 +126,7 @@ class Rendered:
         for document in candidates:
             if document["metadata"]["name"] == name:
                 return document
-        found = [document for document in candidates if HASH.sub("", document["metadata"]["name"]) == name]
+        found = [document for document in candidates if without_hash(document) == name]
         assert len(found) == 1, f"{self.environment}: {len(found)} resources are {kind}/{name}"
         return found[0]
 
@@ -136,7 +141,7 @@ class Rendered:
     @property
     def configuration(self) -> dict[str, dict[str, str]]:
         """ConfigMap, without the hash in its name → key → value: what the JSON Schema describes."""
-        return {HASH.sub("", found["metadata"]["name"]): found["data"] for found in self.of("ConfigMap")}
+        return {without_hash(found): found["data"] for found in self.of("ConfigMap")}
 
     @staticmethod
     def _pod(document: Document) -> Pod | None:

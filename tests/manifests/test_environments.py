@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from .conftest import ENVIRONMENTS
-from .facts import keys
+from .facts import keys, without_hash
 from .rendering import ROOT
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def test_all_have_the_same_keys(all_rendered: dict[str, Rendered], kind: str) ->
 
 
 def held(rendered: Rendered, kind: str) -> dict[str, set[str]]:
-    return {found["metadata"]["name"].rsplit("-", 1)[0]: keys(found) for found in rendered.of(kind)}
+    return {without_hash(found): keys(found) for found in rendered.of(kind)}
 
 
 def test_demo_data_is_never_in_production(all_rendered: dict[str, Rendered]) -> None:

@@ -6,8 +6,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from .facts import CLUSTER_SCOPED, HASH, quantity, title
+from .rendering import ROOT
 
 if TYPE_CHECKING:
     from .facts import Pod, Rendered
@@ -25,9 +27,10 @@ def test_everything_is_in_the_environments_namespace(rendered: Rendered) -> None
 
 @pytest.mark.parametrize("mode", ["enforce", "audit", "warn"])
 def test_the_namespace_holds_pods_to_the_restricted_standard(rendered: Rendered, mode: str) -> None:
+    version = yaml.safe_load((ROOT / "kustodian.yaml").read_text(encoding="utf-8"))["kubernetesVersion"]
     labels = rendered.of("Namespace")[0]["metadata"]["labels"]
     assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
-    assert labels[f"pod-security.kubernetes.io/{mode}-version"] == "v1.36"
+    assert labels[f"pod-security.kubernetes.io/{mode}-version"] == f"v{version}"
 
 
 def test_everything_carries_the_recommended_labels(rendered: Rendered) -> None:

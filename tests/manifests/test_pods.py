@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .facts import Rendered
 
 DIGEST = re.compile(r"^registry\.flowlet\.example\.com/flowlet/[a-z-]+@sha256:[0-9a-f]{64}$")
-TEMPORARY = "/tmp"  # noqa: S108 - a folder of the pods
+TEMPORARY = "/tmp"
 TAG = re.compile(r"^registry\.flowlet\.example\.com/flowlet/[a-z-]+:(?!latest$)[\w][\w.-]*$")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .facts import title
+from .facts import title, without_hash
 
 if TYPE_CHECKING:
     from .facts import Rendered
@@ -94,3 +94,10 @@ def test_a_tool_reads_no_generator_annotation(rendered: Rendered) -> None:
     for document in rendered.documents:
         found = document["metadata"].get("annotations", {})
         assert not [key for key in found if key.startswith(("kustomize.", "config.kubernetes.io/"))], title(document)
+
+
+def test_values_are_never_edited_in_place(rendered: Rendered) -> None:
+    """Another value is another name, and so a rollout that can go back (M6)."""
+    for document in [*rendered.of("ConfigMap"), *rendered.of("Secret")]:
+        if document["kind"] == "Secret" or without_hash(document).endswith("-config"):
+            assert document["immutable"] is True, title(document)
