@@ -22,7 +22,8 @@ GRACE_SECONDS = 2.0
 """How long a program may take to end after SIGTERM before it is killed."""
 
 _running: set[subprocess.Popen[bytes]] = set()
-_lock = threading.Lock()
+_lock = threading.RLock()
+"""Reentrant, because a signal's handler that calls `stop_all` may find its own thread holding it."""
 _stopping = threading.Event()
 
 
@@ -152,20 +153,27 @@ def _communicate_by_line(
     process: subprocess.Popen[bytes], timeout: float, on_line: Callable[[str], None]
 ) -> tuple[bytes, bytes]:
     lines: list[bytes] = []
+    output: list[bytes] = []
 
-    def read() -> None:
+    def read_errors() -> None:
         assert process.stderr is not None  # noqa: S101  opened with PIPE in _start
         for line in process.stderr:
             lines.append(line)
             on_line(line.decode("utf-8", "replace").rstrip("\n"))
 
-    # A plain thread: communicate() would swallow standard error until the end.
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
+    def read_output() -> None:
+        assert process.stdout is not None  # noqa: S101
+        output.append(process.stdout.read())
+
+    # Plain threads: communicate() would swallow standard error until the end, and a program whose output nobody reads
+    # stops when the pipe is full.
+    readers = [threading.Thread(target=read, daemon=True) for read in (read_errors, read_output)]
+    for reader in readers:
+        reader.start()
     process.wait(timeout)
-    reader.join(GRACE_SECONDS)
-    assert process.stdout is not None  # noqa: S101
-    return process.stdout.read(), b"".join(lines)
+    for reader in readers:
+        reader.join(GRACE_SECONDS)
+    return b"".join(output), b"".join(lines)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
