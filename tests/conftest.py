@@ -1,19 +1,20 @@
 """What every test gets: the pinned programs, a repository to work in, and an environment that is not the developer's.
 
-The home folder is one that can't exist, so that a test (or the code) that touches it fails loudly.
+The home folder is an empty one, and a test session that leaves anything in it fails loudly.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from kustodian import toolchain
 from kustodian.toolchain.pins import PINS
 
@@ -23,7 +24,8 @@ DEMO_KEY = ROOT / "overlays" / "development" / "secrets" / "demo.agekey"
 # The user's own cache, so that nothing is built twice; found before the home folder is taken away.
 os.environ[toolchain.CACHE] = str(toolchain.cache_folder().absolute())
 _REAL_HOME = os.environ.get("HOME", "")
-os.environ["HOME"] = os.path.join(os.devnull, "the home folder is not for tests")
+_HOME = Path(tempfile.mkdtemp(prefix="kustodian-tests-home-"))
+os.environ["HOME"] = str(_HOME)
 for _name in list(os.environ):
     if _name.startswith(("SOPS_", "XDG_", "GIT_", "KUSTOMIZE_")) or _name in ("KUSTODIAN_NO_BUILD", "CI", "EDITOR"):
         del os.environ[_name]
@@ -47,12 +49,17 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     missing = [name for name, pin in PINS.items() if toolchain.locate(pin)[0] is None]
     if missing:
-        home = os.environ["HOME"]
-        os.environ["HOME"] = _REAL_HOME  # Go asks for it
+        os.environ["HOME"] = _REAL_HOME  # Go keeps its settings there
         for name in missing:
             print(f"building {name} for the tests (once) …", file=sys.stderr, flush=True)  # noqa: T201
             toolchain.find(name)
-        os.environ["HOME"] = home
+        os.environ["HOME"] = str(_HOME)
+
+
+def pytest_unconfigure() -> None:
+    left = [path.name for path in _HOME.iterdir()]
+    shutil.rmtree(_HOME)
+    assert not left, f"tests wrote into the home folder: {left}"
 
 
 @dataclass(frozen=True)

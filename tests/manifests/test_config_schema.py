@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -118,20 +117,22 @@ def test_any_missing_key_is_refused(environment: str, name: str) -> None:
     configmap = f"flowlet-{name}-config"
     for key in given[configmap]:
         changed = {**given, configmap: {k: v for k, v in given[configmap].items() if k != key}}
-        assert complaints(environment, changed) == [f"{configmap}: '{key}' is a required property"]
+        assert complaints(environment, changed) == [f"{configmap}/{key}: the key {key!r} is missing"]
 
 
 def test_an_unknown_key_is_refused() -> None:
     changed = configuration("staging")
     changed["flowlet-backend-config"]["LOG_LEVLE"] = "info"
     (found,) = complaints("staging", changed)
-    assert re.search("LOG_LEVLE.*unexpected", found)
+    assert found == "flowlet-backend-config/LOG_LEVLE: the schema knows no such key"
 
 
 def test_a_missing_configmap_is_refused() -> None:
     changed = configuration("staging")
     del changed["flowlet-kyc-providers-config"]
-    assert complaints("staging", changed) == [": 'flowlet-kyc-providers-config' is a required property"]
+    assert complaints("staging", changed) == [
+        "flowlet-kyc-providers-config: the ConfigMap 'flowlet-kyc-providers-config' is missing"
+    ]
 
 
 def test_a_new_configmap_for_values_needs_a_schema_and_one_for_files_does_not() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -123,7 +124,12 @@ def is_encrypted(text: bytes, name: str) -> bool:
 
 
 def check_encrypted(text: bytes, name: str, shown: str) -> None:
-    """Raises `SecretsError` if a value that should be encrypted is in the open."""
+    """Raises `SecretsError` if a value that should be encrypted is in the open, or if nothing is encrypted at all."""
+    body = b"\n".join(line for line in text.splitlines() if not re.match(rb"\s*\"?(sops_)?mac\"?\s*[:=]", line))
+    if not envelope.TOKEN.search(body.decode("utf-8", "replace")):
+        raise SecretsError(
+            f"{shown}: the rule in {CONFIG} encrypts none of its values", hint="see `encrypted_regex` of the rule"
+        )
     if envelope.format_of(name) not in ("yaml", "json"):
         return
     for document in envelope.compose(text, shown):

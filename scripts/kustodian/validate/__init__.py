@@ -139,7 +139,7 @@ class Validator:
         for complaint in verdict.invalid:
             known = ids.get((complaint.kind, complaint.name), set())
             shown = known.pop() if len(known) == 1 else f"{complaint.kind}/{complaint.name}"
-            for pointer, message in complaint.fields or (("", complaint.message),):
+            for pointer, message in complaint.fields or (("/", complaint.message),):
                 unknown = re.search(r"additional properties? '([^']+)'", message)
                 place = locate.resource(
                     closure, complaint.kind, complaint.name, f"{pointer}/{unknown[1]}" if unknown else pointer
@@ -147,7 +147,7 @@ class Validator:
                 findings.append(
                     Finding(
                         SCHEMA,
-                        f"{pointer or '/'}: {message}",
+                        f"{pointer}: {message}",
                         resource=shown,
                         file=repository.tree.name(place[0]) if place else "",
                         line=place[1] if place else 0,

@@ -73,7 +73,8 @@ def _violations(error: Any) -> Iterator[Violation]:
         for name in sorted(set(error.instance) - set(known)):
             yield Violation(config_map, name, "the schema knows no such key")
     elif error.validator == "required":
-        missing = next((name for name in error.validator_value if name not in error.instance), "")
+        # One error for each missing name; only the message says which.
+        missing = next(name for name in error.validator_value if error.message.startswith(f"{name!r} "))
         kind = "ConfigMap" if not path else "key"
         yield Violation(config_map or missing, missing if path else "", f"the {kind} {missing!r} is missing")
     else:

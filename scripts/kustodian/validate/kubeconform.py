@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,19 @@ def check(program: Path, text: bytes, *, schemas: Sequence[str], skip: Sequence[
 
 
 def _complaint(item: dict[str, Any]) -> Complaint:
+    message = item.get("msg", "")
     return Complaint(
-        item.get("kind", ""),
-        item.get("version", ""),
-        item.get("name", ""),
-        item.get("msg", ""),
-        tuple((entry["path"], entry["msg"]) for entry in item.get("validationErrors") or ()),
+        item.get("kind", ""), item.get("version", ""), item.get("name", ""), message, tuple(_fields(message))
     )
+
+
+def _fields(message: str) -> Iterator[tuple[str, str]]:
+    """The innermost complaints, each with its JSON pointer.
+
+    They are in the message, as `- at '<pointer>': <what>`; the field `validationErrors` has the outermost ones only
+    ("/spec: validation failed").
+    """
+    for part in re.split(r"\s+- at '", message)[1:]:
+        pointer, _quote, what = part.partition("': ")
+        if what and what != "validation failed":
+            yield pointer, what.strip()
