@@ -38,8 +38,10 @@ def write_atomically(path: Path, content: bytes, *, mode: int | None = None, dur
         Path(temporary).replace(path)
         temporary = None
     except OSError as error:
+        # mkdir says of a parent that is a file only that it exists.
+        reason = f"{path.parent} is no folder" if isinstance(error, FileExistsError) else error.strerror or error
         raise OutputError(
-            f"can't write {path}: {error.strerror or error}",
+            f"can't write {path}: {reason}",
             hint="nothing was written; make the folder writable, free some space, or choose another --output",
         ) from None
     finally:

@@ -118,7 +118,8 @@ def load_yaml(file: Path) -> tuple[list[Any], str]:
         return list(yaml.load_all(file.read_bytes(), Loader=yaml.CSafeLoader)), ""
     except OSError as error:
         return [], error.strerror or str(error)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a timestamp that is none, bytes that are not UTF-8
+    # Not only YAMLError: PyYAML takes `2024-13-01`, bytes that are not UTF-8, `!!bool x` and `!!timestamp x` otherwise.
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError) as error:
         return [], yaml_problem(error)
 
 

@@ -7,6 +7,7 @@ that is misspelt and silently ignored is worse than none.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -71,6 +72,8 @@ def load(root: Path) -> Settings:
         document = yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise RepositoryError(f"{FILE}: not YAML: {_one_line(error)}") from None
+    except (ValueError, KeyError, AttributeError):  # how PyYAML takes `!!bool maybe` and `!!timestamp x`
+        raise RepositoryError(f"{FILE}: not YAML: a value does not fit its tag") from None
     return parse(document if document is not None else {})
 
 
@@ -127,7 +130,7 @@ def _restrictor(value: object) -> str:
 
 
 def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ValueError("must be a number of seconds above zero")
     return float(value)
 
