@@ -22,14 +22,14 @@ def workers() -> int:
 def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
     """`(position, function(item))` for each item, in the order in which they finish.
 
-    Threads, because the work is done by programs. An exception of `function` passes through and ends what is running;
-    so does KeyboardInterrupt, as `Interrupted`.
+    Threads, because the work is done by programs. An exception of `function` passes through and ends what is running,
+    for good (`process.stop_all`); so does KeyboardInterrupt, as `Interrupted`.
     """
-    if len(items) == 1:
-        yield 0, function(items[0])
-        return
     pool = ThreadPoolExecutor(max_workers=workers())
     try:
+        if len(items) == 1:
+            yield 0, function(items[0])
+            return
         positions = {pool.submit(function, item): position for position, item in enumerate(items)}
         for future in as_completed(positions):
             position = positions.pop(future)
@@ -37,5 +37,8 @@ def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[
     except KeyboardInterrupt:
         process.stop_all()
         raise Interrupted("interrupted") from None
+    except Exception:
+        process.stop_all()  # or the pool would wait for what the others have running
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
