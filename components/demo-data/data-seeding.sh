@@ -12,7 +12,7 @@ case $FLOWLET_ENVIRONMENT in
 esac
 connect
 
-run sql --single-transaction -f "${0%/*}/demo-data.sql" >"$work/counts" 2>"$work/errors" ||
+sql --single-transaction -f "${0%/*}/demo-data.sql" >"$work/counts" 2>"$work/errors" ||
   fail "nothing was written: $(reason)"
 while read -r table count; do
   say "$table: $count demo rows"

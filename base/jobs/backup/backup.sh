@@ -1,9 +1,12 @@
 # backup: one dump of the whole database on the volume, with its checksum, then the retention.
 #
 # A file flowlet-<environment>-<UTC time>.dump is a backup that was read back in full; until then the dump is
-# in a folder .partial-*. A run that fails deletes no older backup. To restore into an empty database, of which
-# init-system has made the roles:
-#   sha256sum -c flowlet-….dump.sha256 && pg_restore --exit-on-error --dbname=… flowlet-….dump
+# in a folder .partial-*. A run that fails deletes no older backup.
+#
+# To restore: into a database where init-system has run and nothing else has, as flowlet_owner. The first line
+# makes room for the backup's own schema, and fails on one that has tables.
+#   psql -c 'DROP SCHEMA flowlet'
+#   sha256sum -c flowlet-….dump.sha256 && pg_restore --single-transaction --dbname="$PGDATABASE" flowlet-….dump
 
 . "${0%/*}/lib.sh"
 

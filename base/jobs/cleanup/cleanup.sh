@@ -11,7 +11,7 @@ done
 integer CLEANUP_BATCH_SIZE 1 100000
 connect
 
-run sql -f "${0%/*}/cleanup.sql" >"$work/counts" 2>"$work/errors" ||
+sql -f "${0%/*}/cleanup.sql" >"$work/counts" 2>"$work/errors" ||
   fail "stopped before its end, what was deleted stays deleted: $(reason)"
 while read -r table count; do
   say "$table: $count deleted"

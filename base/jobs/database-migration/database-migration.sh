@@ -109,7 +109,7 @@ cat "$work/steps" >>"$driver"
 
 connect
 : >"$stage"
-if ! run sql -v stage="$stage" -f "$driver" 2>"$work/errors"; then
+if ! sql -v stage="$stage" -f "$driver" 2>"$work/errors"; then
   step=$(cat "$stage")
   case $step in
     '') fail "$(reason)" ;;

@@ -20,25 +20,32 @@ for name in APP_PASSWORD BACKUP_PASSWORD CLEANUP_PASSWORD; do
 done
 connect
 
-run sql -f "${0%/*}/init-system.sql" >"$work/existing" 2>"$work/errors" || fail "$(reason)"
+sql -f "${0%/*}/init-system.sql" >"$work/existing" 2>"$work/errors" || fail "$(reason)"
 
-# set_password ROLE PASSWORD: only if it is another one, since each verifier has a new salt and a second run
-# is to change nothing. A new role is not tried: its refusal would be a failed login in the server's log.
-# PGREQUIREAUTH: a server that lets the role in without asking (pg_hba's "trust") proves nothing.
-set_password() {
-  if grep -qx "$1" "$work/existing" && (
+# Whether the role can log in with the password. PGREQUIREAUTH: a server that lets it in without asking
+# (pg_hba's "trust") proves nothing.
+works() {
+  (
     PGUSER=$1 PGPASSWORD=$2 PGREQUIREAUTH=scram-sha-256
     export PGUSER PGPASSWORD PGREQUIREAUTH
     sql -c 'SELECT 1' >/dev/null 2>&1
-  ); then
+  )
+}
+
+# set_password ROLE PASSWORD: only if it is another one, since each verifier has a new salt and a second run
+# is to change nothing. A new role is not tried: its refusal would be a failed login in the server's log.
+set_password() {
+  if grep -qx "$1" "$work/existing" && works "$1" "$2"; then
     say "$1: password unchanged"
     return
   fi
-  printf '%s\n%s\n' "$2" "$2" | sql -c "\\password $1" >/dev/null 2>"$work/prompts" || {
-    # the two prompts end without a line end
-    sed 's/^.*: *\(ERROR:\)/\1/' "$work/prompts" >"$work/errors"
-    fail "cannot set the password of $1: $(reason)"
-  }
+  if ! printf '%s\n%s\n' "$2" "$2" | sql -c "\\password $1" >/dev/null 2>"$work/prompts"; then
+    # two runs that set it at once: the server refuses one of them, and the other has done it
+    if ! works "$1" "$2"; then
+      sed 's/^.*: *\(ERROR:\)/\1/' "$work/prompts" >"$work/errors" # the prompts end without a line end
+      fail "cannot set the password of $1: $(reason)"
+    fi
+  fi
   say "$1: password set"
 }
 

@@ -14,10 +14,13 @@ export PGOPTIONS="-c client_min_messages=warning -c client_connection_check_inte
 job=${0##*/}
 job=${job%.sh}
 
+# The script's own: a signal may come while a program's messages go to a file.
+exec 4>&2
+
 say() { printf '%s: %s\n' "$job" "$*"; }
 
 fail() {
-  printf '%s: %s\n' "$job" "$*" >&2
+  printf '%s: %s\n' "$job" "$*" >&4
   exit 1
 }
 
@@ -27,9 +30,9 @@ trap 'rm -rf "$work"' EXIT
 trap 'stop' TERM INT
 
 # A shell that is process 1 and waits for a foreground program sees SIGTERM only when that has ended, which
-# is when the kubelet has lost patience. Hence the wait.
+# is when the kubelet has lost patience. Hence the wait. (A background program's input would be /dev/null.)
 run() {
-  "$@" &
+  { "$@" <&3 3<&- 4>&- & } 3<&0
   child=$!
   if wait "$child"; then child='' && return 0; else
     status=$?
@@ -48,7 +51,10 @@ stop() {
 }
 
 # terse: an error's DETAIL may quote a row, and rows are customers' data.
-sql() { psql --no-psqlrc --no-password --quiet --no-align --tuples-only -v ON_ERROR_STOP=1 -v VERBOSITY=terse "$@"; }
+sql() {
+  run psql --no-psqlrc --no-password --quiet --no-align --tuples-only \
+    -v ON_ERROR_STOP=1 -v VERBOSITY=terse "$@"
+}
 
 # need VARIABLE...: each is set and not empty.
 need() {
@@ -83,6 +89,6 @@ reason() {
 
 connect() {
   need PGHOST PGPORT PGDATABASE PGUSER PGPASSWORD
-  run sql -c 'SELECT 1' >/dev/null 2>"$work/errors" ||
+  sql -c 'SELECT 1' >/dev/null 2>"$work/errors" ||
     fail "cannot reach the database at $PGHOST:$PGPORT: $(reason)"
 }
