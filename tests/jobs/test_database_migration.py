@@ -126,6 +126,16 @@ def test_a_migration_that_fails_at_its_commit_is_rolled_back_too(migrate: Migrat
     assert migrate.rows(RECORDS) == []
 
 
+def test_a_setting_of_one_migration_does_not_reach_the_next(migrate: Migrate) -> None:
+    files = {
+        "0001_one.sql": "SET lock_timeout = 0;\nSET search_path = flowlet;\nCREATE TABLE t1 ();\n",
+        "0002_two.sql": "CREATE TABLE flowlet.t2 AS SELECT current_setting('lock_timeout') AS wait,"
+        " current_setting('search_path') AS path;\n",
+    }
+    assert migrate(files).code == 0
+    assert migrate.rows("SELECT * FROM flowlet.t2") == [("15s", '"$user", public')]
+
+
 def test_an_error_quotes_no_row(migrate: Migrate) -> None:
     """DETAIL would: "Key (email)=(ada@example.com) already exists"."""
     table = "CREATE TABLE flowlet.t1 (email text UNIQUE);\n"

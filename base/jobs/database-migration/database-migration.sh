@@ -22,9 +22,6 @@ SET lock_timeout = '10min';
 SELECT pg_advisory_lock(hashtext('flowlet database-migration')) AS locked \gset
 \o :stage
 \o
--- A statement that waits for a table's lock makes everybody behind it wait too: better fail and be retried.
-SET lock_timeout = '15s';
-
 SELECT to_regnamespace('flowlet') IS NULL AS no_schema \gset
 \if :no_schema
 DO $$ BEGIN RAISE 'there is no schema flowlet: init-system has not run'; END $$;
@@ -63,7 +60,12 @@ for file in "$MIGRATIONS_DIRECTORY"/*.sql; do
   checksum=${checksum%% *}
   printf "INSERT INTO shipped VALUES (%d, '%s', '%s');\n" "$count" "$name" "$checksum" >>"$driver"
   latest=$name
+  # No setting of one migration reaches the next. And a statement that waits for a table's lock makes everybody
+  # behind it wait too: better fail and be retried.
   cat >>"$work/steps" <<SQL
+RESET ROLE;
+RESET ALL;
+SET lock_timeout = '15s';
 SELECT NOT EXISTS (SELECT FROM flowlet.schema_migrations WHERE version = $count) AS pending \\gset
 \\if :pending
 \\o :stage
