@@ -9,6 +9,7 @@ Fields as in https://kubectl.docs.kubernetes.io/references/kustomize/kustomizati
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -99,7 +100,7 @@ class Tree:
         for key in _FOLDERS_OR_FILES:
             for entry in _strings(kustomization.document.get(key)):
                 path = kustomization.directory / entry
-                if "://" not in entry and path.is_dir():
+                if "://" not in entry and _is_folder(path):
                     yield path.resolve()
 
     def name(self, path: Path) -> str:
@@ -128,7 +129,12 @@ def yaml_problem(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     what = getattr(error, "problem", None) or type(error).__name__
-    return f"not YAML: {where}{what}"
+    return f"not YAML: {where}{what.partition(' for the tag ')[0]}"  # a tag may be a password that starts with `!`
+
+
+def is_inline(entry: str) -> bool:
+    """Whether an entry of a Kustomization is a document written into it, and not the path of one."""
+    return "\n" in entry or entry.lstrip().startswith("{")
 
 
 class _Walk:
@@ -168,9 +174,9 @@ class _Walk:
 
     def _resource(self, by: Kustomization, key: str, entry: str) -> None:
         path = by.directory / entry
-        if "://" not in entry and path.is_dir():
+        if "://" not in entry and _is_folder(path):
             self.folder(path, asked_by=by)
-        elif "://" not in entry and path.is_file():
+        elif "://" not in entry and _is_file(path):
             self.resources.append(path.resolve())
             if self.parse_resources:
                 self._parse(path)
@@ -181,7 +187,7 @@ class _Walk:
 
     def _file(self, by: Kustomization, key: str, entry: str, into: list[Path]) -> None:
         path = by.directory / entry
-        if path.is_file():
+        if _is_file(path):
             into.append(path.resolve())
         elif _is_remote(entry):
             self.remote.append(entry)
@@ -191,7 +197,7 @@ class _Walk:
     def _plugin(self, by: Kustomization, key: str, entry: str) -> None:
         import yaml
 
-        if "\n" in entry:  # written into the kustomization itself
+        if is_inline(entry):
             try:
                 documents = list(yaml.load_all(entry, Loader=yaml.CSafeLoader))
             except yaml.YAMLError as error:
@@ -200,7 +206,7 @@ class _Walk:
             base = by.directory
         else:
             path = by.directory / entry
-            if path.is_dir():
+            if _is_folder(path):
                 # kustomize builds the folder and takes what comes out as plugins: it holds them as resources.
                 before = len(self.resources)
                 self.folder(path, asked_by=by)
@@ -208,7 +214,7 @@ class _Walk:
                     self._plugin_documents(file.parent, load_yaml(file)[0])
                 return
             self._file(by, key, entry, self.inputs)
-            if not path.is_file():
+            if not _is_file(path):
                 return
             documents = self._parse(path)
             base = by.directory
@@ -218,7 +224,7 @@ class _Walk:
         for document in documents:
             if isinstance(document, dict):
                 self.plugins.append(document)
-                self.inputs.extend(path for path in _ksops_inputs(base, document) if path.is_file())
+                self.inputs.extend(path for path in _ksops_inputs(base, document) if _is_file(path))
 
     def _parse(self, path: Path) -> list[Any]:
         documents, problem = load_yaml(path)
@@ -230,7 +236,7 @@ class _Walk:
 def _resource_files(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Patches and replacements: each field with the path that it names."""
     for entry in _strings(document.get("patchesStrategicMerge")):
-        if "\n" not in entry:  # an inline patch, not a path
+        if not is_inline(entry):
             yield "patchesStrategicMerge", entry
     for key in _FILES_IN_ITEMS:
         for item in _mappings(document.get(key)):
@@ -259,6 +265,19 @@ def _ksops_inputs(base: Path, document: dict[str, Any]) -> Iterator[Path]:
             entries += [entry.split("=", 1)[-1] for entry in _strings(item.get(key))]
     for entry in entries:
         yield (base / entry).resolve()
+
+
+def _is_file(path: Path) -> bool:
+    # pathlib raises for a name that is too long and for a folder that may not be entered.
+    with contextlib.suppress(OSError):
+        return path.is_file()
+    return False
+
+
+def _is_folder(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return path.is_dir()
+    return False
 
 
 def _is_remote(entry: str) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from invoke import Collection, Context, Exit, task
 
-from kustodian.errors import ExitCode, Interrupted, KustodianError
+from kustodian.errors import ExitCode, Interrupted, KustodianError, UsageError
 
 if TYPE_CHECKING:
     from kustodian.repository import Overlay, Repository
@@ -148,7 +148,7 @@ def encrypt(c: Context, file: str) -> ExitCode:
     from kustodian.secrets import sops
 
     repository = _repository(c)
-    changed = sops.encrypt(_tool("sops"), Path(file), root=repository.root, env=sops.environment(repository.demo_keys))
+    changed = sops.encrypt(_tool("sops"), _file(file), root=repository.root, env=sops.environment(repository.demo_keys))
     say(f"{file}: encrypted" if changed else f"{file}: is encrypted already; nothing was changed")
     return ExitCode.CLEAN
 
@@ -159,7 +159,7 @@ def decrypt(c: Context, file: str) -> ExitCode:
     """Print the plain content of an encrypted file to standard output; never to a file."""
     from kustodian.secrets import sops
 
-    plain = sops.decrypt(_tool("sops"), Path(file), env=sops.environment(_repository(c).demo_keys))
+    plain = sops.decrypt(_tool("sops"), _file(file), env=sops.environment(_repository(c).demo_keys))
     sys.stdout.buffer.write(plain)
     return ExitCode.CLEAN
 
@@ -171,7 +171,7 @@ def edit(c: Context, file: str) -> ExitCode:
     from kustodian.console import say
     from kustodian.secrets import sops
 
-    changed = sops.edit(_tool("sops"), Path(file), env=sops.environment(_repository(c).demo_keys))
+    changed = sops.edit(_tool("sops"), _file(file), env=sops.environment(_repository(c).demo_keys))
     say(f"{file}: encrypted again" if changed else f"{file}: nothing was changed")
     return ExitCode.CLEAN
 
@@ -226,6 +226,13 @@ def _repository(c: Context) -> Repository:
 
     configured = c.config.get("kustodian", {}).get("repo")
     return Repository.open(Path(configured)) if configured else Repository.discover(Path.cwd())
+
+
+def _file(argument: str) -> Path:
+    # Invoke takes whatever follows for the missing file, `--help` too.
+    if argument.startswith("-"):
+        raise UsageError(f"{argument} is not a file", hint="give the file's path; for help: invoke --help TASK")
+    return Path(argument)
 
 
 def _selected(c: Context, env: list[str], root: list[str], every: bool) -> tuple[Repository, tuple[Overlay, ...]]:

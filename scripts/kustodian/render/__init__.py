@@ -46,6 +46,12 @@ class Renderer:
         No error quotes a decrypted value: of a revealed render that fails, only our own messages are shown.
         """
         closure = self.repository.tree.closure(overlay.directory)
+        if closure.kustomizations and closure.kustomizations[0].is_component:
+            # kustomize would build it, without what it is meant to be applied to.
+            raise RenderError(
+                f"{overlay.path} is a Component: it can't be built on its own",
+                hint="list it under `components:` of an overlay and build that",
+            )
         plugins = self._plugins(overlay, closure)
         done = process.run(
             self.command(overlay, plugins=plugins),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from kustodian import locate
 from kustodian.kustomization import file_of
 from kustodian.repository import Overlay, Repository
 
@@ -28,16 +29,13 @@ def explain(repository: Repository, overlay: Overlay, stderr: str) -> tuple[str,
     file = file_of(overlay.directory)
     if file is None:
         return f"{overlay.path} has no kustomization.yaml", "add one, or remove the folder"
-    own = tree.read(file)
-    if own.is_component and "Component" in stderr:
-        return (
-            f"{overlay.path} is a Component: it can't be built on its own",
-            "list it under `components:` of an overlay and build that",
-        )
     problems = tree.closure(overlay.directory, parse_resources=True).problems
     if problems:
         return f"{overlay.path}: " + "; ".join(problems), ""
     message = _innermost(stderr).replace(f"{repository.root}/", "")
+    if duplicate := re.search(r"already registered id: ([A-Za-z]+)\S*?/(\S+?)(?:\.|')", stderr):
+        places = locate.declarations(tree.closure(overlay.directory), duplicate[1], duplicate[2])
+        message += "; declared in " + " and ".join(f"{tree.name(path)}:{line}" for path, line in places)
     hint = next((hint for pattern, hint in _HINTS if re.search(pattern, stderr)), "")
     return f"{overlay.path}: {message}", hint
 

@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kustodian import pool
+from kustodian import locate, pool
 from kustodian.errors import ExitCode, Interrupted, KustodianError, RenderError
 from kustodian.finding import Finding
 from kustodian.render import Renderer
 from kustodian.repository import Overlay
 from kustodian.resource import Resource, split
-from kustodian.validate import config, kubeconform, locate, schemas, tree
+from kustodian.validate import config, kubeconform, schemas, tree
 
 SCHEMA = "schema"
 CONFIG = "config"

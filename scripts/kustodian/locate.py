@@ -23,20 +23,34 @@ Place = tuple[Path, int]
 """A file and a line in it, counted from 1; 0 where only the file is known."""
 
 
+def declarations(closure: Closure, kind: str, name: str) -> list[Place]:
+    """Every file that declares a resource of this kind and name; patches look the same and are among them."""
+    return [
+        (file, document.start_mark.line + 1)
+        for file, document, inline in _documents(closure)
+        if not inline and _is(document, kind, name)
+    ]
+
+
 def resource(closure: Closure, kind: str, name: str, pointer: str = "") -> Place | None:
-    """Where the field at a JSON pointer of a resource is set; where the resource is declared if that is not found."""
-    declared: Place | None = None
+    """Where the field at a JSON pointer of a resource is set; where the resource is declared if that is not found.
+
+    Of several documents that set it the last one applied counts: the outermost Kustomization's, and there a patch
+    rather than the resource.
+    """
     keys = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
-    best: tuple[int, Place] | None = None
+    outermost = closure.kustomizations[0].directory if closure.kustomizations else Path()
+    declared: Place | None = None
+    setting: list[tuple[bool, Place]] = []
     for file, document, inline in _documents(closure):
         if not _is(document, kind, name):
             continue
         if declared is None and not inline:
             declared = file, document.start_mark.line + 1
         depth, node = _descend(document, keys)
-        if keys and depth == len(keys) and (best is None or inline or depth > best[0]):
-            best = depth, (file, 0 if inline else node.start_mark.line + 1)
-    return best[1] if best else declared
+        if keys and depth == len(keys):
+            setting.append((file.is_relative_to(outermost), (file, 0 if inline else node.start_mark.line + 1)))
+    return max(reversed(setting), key=lambda found: found[0])[1] if setting else declared
 
 
 def config_key(closure: Closure, directory: Path, key: str) -> Place | None:
