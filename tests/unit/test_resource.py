@@ -13,7 +13,7 @@ from kustodian.resource import Resource, ResourceId, images, split, without_hash
 
 from .kit import write
 
-# What could be taken for a separator, a key or a comment by whoever reads lines and not YAML. (kustomize itself refuses a
+# What whoever reads lines and not YAML could take for a separator, a key or a comment. (kustomize itself refuses a
 # text with a tab at its start or with U+0085.)
 NASTY = (
     "---",
