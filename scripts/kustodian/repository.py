@@ -70,7 +70,7 @@ class Repository:
         """Every overlay, by path. Raises `UsageError` when `kustodian.yaml` names a folder that is not there."""
         folders: list[Path] = []
         for pattern in self.settings.overlays:
-            found = sorted(path for path in self.root.glob(pattern) if path.is_dir())
+            found = self._folders_at(pattern)
             if not found and "overlays" in self.settings.declared:
                 raise UsageError(f"{settings.FILE}: `overlays`: no folder is at {pattern}")
             folders += found
@@ -82,6 +82,14 @@ class Repository:
             for found in kustomizations
             if not found.is_component and (found.directory.resolve() not in referred or found.directory in direct)
         )
+
+    def _folders_at(self, pattern: str) -> list[Path]:
+        if PurePosixPath(pattern) == PurePosixPath():  # the root itself, which glob() can't be asked for
+            return [self.root]
+        try:
+            return sorted(path for path in self.root.glob(pattern) if path.is_dir())
+        except ValueError as error:
+            raise UsageError(f"{settings.FILE}: `overlays`: {pattern}: {error}") from None
 
     def overlay_at(self, directory: Path) -> Overlay:
         """The overlay in any folder, inside the repository or not."""
@@ -125,8 +133,10 @@ class Repository:
 
     def _folder_named(self, name: str) -> list[Overlay]:
         # A folder without a kustomization is no overlay, but whoever names it deserves to be told what it lacks.
+        if name in ("", "..") or PurePosixPath(name).name != name:
+            return []
         folders = [self.root / pattern / name for pattern in self.settings.overlays if not set("*?[") & set(pattern)]
-        return [self.overlay_at(folder) for folder in folders if PurePosixPath(name).name == name and folder.is_dir()]
+        return [self.overlay_at(folder) for folder in folders if folder.is_dir()]
 
     def _known(self) -> str:
         names = sorted({overlay.environment for overlay in self.overlays})
