@@ -345,9 +345,9 @@ def test_folders_referred_to_are_the_local_ones(tmp_path: Path) -> None:
     write(
         tmp_path,
         {
-            "app/kustomization.yaml": "resources: [../a, web.yaml, gone, https://x/]\nbases: [../b]\ncomponents: [../c]",
+            "app/kustomization.yaml": "resources: [../a, w.yaml, gone, http://x]\nbases: [../b]\ncomponents: [../c]\n",
             **{f"{name}/kustomization.yaml": "{}\n" for name in "abc"},
-            "app/web.yaml": "",
+            "app/w.yaml": "",
         },
     )
     tree = Tree(tmp_path)
