@@ -175,7 +175,7 @@ def test_errors_and_retries(job: Job) -> None:
     assert job.spec["backoffLimit"] in range(1, 7)
     assert job.spec["activeDeadlineSeconds"] > 0
     assert job.spec["podFailurePolicy"]["rules"] == [
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
     ]
     assert job.container["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
