@@ -142,7 +142,6 @@ HEAVY = {
     "kubernetes_validate",
     "filelock",
     "platformdirs",
-    "importlib.metadata",
 }
 
 
