@@ -18,7 +18,7 @@ import yaml
 from kustodian.render import Renderer
 from kustodian.repository import Repository
 
-from ..conftest import GENERATOR, ROOT, Ran, Repo
+from ..conftest import DEMO_KEY, GENERATOR, ROOT, Ran, Repo
 from ..invalid.test_bad_input import GOOD, SECRET, fake, running, written
 
 Kustodian = Callable[..., Ran]
@@ -89,7 +89,13 @@ def test_build_writes_what_kustomize_prints(copy: Path, tool: Callable[[str], Pa
     assert "6 sealed secrets" in ran.out
     got = (copy / "build/overlays/staging.yaml").read_bytes()
     renderer = Renderer(Repository.open(copy), tool("kustomize"))
-    command: list[str | Path] = [tool("kustomize"), "build", "--enable-alpha-plugins", "--enable-exec", "overlays/staging"]
+    command: list[str | Path] = [
+        tool("kustomize"),
+        "build",
+        "--enable-alpha-plugins",
+        "--enable-exec",
+        "overlays/staging",
+    ]
     plain = subprocess.run(
         command, cwd=copy, env={**os.environ, **renderer.environment}, capture_output=True, check=True
     )
@@ -142,6 +148,37 @@ def test_reveal_with_the_demo_key(copy: Path) -> None:
 
     assert shape(sealed) == shape(revealed.out)
     assert len(shape(sealed)) == 6
+
+
+def test_a_new_value_rolls_the_pods(copy: Path, tool: Callable[[str], Path]) -> None:
+    """A secret set anew, and a changed configuration value, each give another name, and every reader the new one."""
+
+    def names(kind: str, name: str) -> tuple[str, int]:
+        ran = invoke("build", "--env", "development", "--output", "-", cwd=copy)
+        documents = [document for document in yaml.safe_load_all(ran.out) if document["kind"] == kind]
+        (found,) = [d["metadata"]["name"] for d in documents if d["metadata"]["name"].startswith(f"{name}-")]
+        return found, ran.out.count(found)
+
+    file = copy / "overlays/development/secrets/flowlet-secrets.sops.yaml"
+    original = file.read_bytes()
+    before, readers = names("Secret", "flowlet-secrets")
+    assert readers > 1
+    command: list[str | Path] = [tool("sops"), "set", file, '["stringData"]["api_key"]', '"another"']
+    subprocess.run(command, env={**os.environ, "SOPS_AGE_KEY_FILE": str(DEMO_KEY)}, check=True)
+    after, readers_after = names("Secret", "flowlet-secrets")
+    assert after != before
+    assert readers_after == readers
+    file.write_bytes(original)
+    assert names("Secret", "flowlet-secrets")[0] == before
+
+    values = copy / "overlays/development/config/backend.env"
+    original = values.read_bytes()
+    before, readers = names("ConfigMap", "flowlet-backend-config")
+    values.write_bytes(original.replace(b"LOG_LEVEL=debug", b"LOG_LEVEL=info"))
+    after, readers_after = names("ConfigMap", "flowlet-backend-config")
+    assert after != before
+    assert readers_after == readers
+    values.write_bytes(original)
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
