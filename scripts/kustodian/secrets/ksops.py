@@ -113,52 +113,68 @@ def _secret(item: SecretFrom, folder: Path, decrypt: Callable[[str], bytes] | No
     return _represent(secret)
 
 
-_LINE = re.compile(
-    r"""
-    [^\S\n]* (?:export[^\S\n]+)? ([A-Za-z0-9_.]+) [^\S\n]* [=:] [^\S\n]*
-    (?: "((?:[^"\\]|\\.)*)" | '([^']*)' | ([^\n]*?) ) [^\S\n]* (?:\#[^\n]*)? (?:\n|\Z)
-    """,
-    re.VERBOSE | re.DOTALL,
+_BLANK = "\t\v\f\r \x85\xa0"
+"""What godotenv takes for space within a line."""
+_SPACE = (
+    _BLANK + "\n\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 )
+"""What it takes for space between statements (Go's unicode.IsSpace)."""
+_KEY = re.compile(rf"(?:export[{_BLANK}]+)?+([A-Za-z0-9_.]+)[{_BLANK}]*[=:][{_BLANK}]*")
+_VARIABLE = re.compile(r"(\\)?\$\(?\{?([A-Z0-9_]+)?\}?")
 
 
 def parse_dotenv(text: str, name: str) -> dict[str, str]:
-    """Keys and values of a dotenv text, read as github.com/joho/godotenv does (KSOPS' reader).
+    """Keys and values of a dotenv text, read as github.com/joho/godotenv v1.5.1 does, KSOPS' reader, oddities included.
 
     Double quotes take `\\n`, `\\r`, escapes and `$VARIABLES` of the same text, single quotes nothing, plain values end
-    at ` #`. Raises `SecretsError` with the line's number only.
+    at their last ` #`; what follows a closing quote is the next statement. Unlike godotenv, a key that no Secret can
+    have is refused here. Raises `SecretsError` with the line's number only.
     """
     values: dict[str, str] = {}
     text = text.replace("\r\n", "\n")
-    position = 0
-    while position < len(text):
-        end = text.find("\n", position)
-        line = text[position : end if end >= 0 else len(text)].strip()
-        if not line or line.startswith("#"):
-            position = end + 1 if end >= 0 else len(text)
-            continue
-        match = _LINE.match(text, position)
-        if match is None:
-            raise SecretsError(f"{name}:{text.count(chr(10), 0, position) + 1}: not a dotenv line after decryption")
-        key, double, single, plain = match.groups()
-        if double is not None:
-            unescaped = re.sub(r"\\([nr])", lambda found: {"n": "\n", "r": "\r"}[found[1]], double)
-            values[key] = _expand(re.sub(r"\\([^$])", r"\1", unescaped), values)
-        elif single is not None:
-            values[key] = single
+    rest = text.lstrip(_SPACE)
+    while rest:
+        if rest.startswith("#"):
+            rest = rest.partition("\n")[2]
+        elif found := _KEY.match(rest):
+            value = _dotenv_value(rest[found.end() :], values)
+            if value is None:
+                break
+            values[found[1]], rest = value
         else:
-            values[key] = _expand(re.split(r"\s#", plain, maxsplit=1)[0].rstrip(), values)
-        position = match.end()
+            break
+        rest = rest.lstrip(_SPACE)
+    if rest:
+        line = text.count("\n", 0, len(text) - len(rest)) + 1
+        raise SecretsError(f"{name}:{line}: not a dotenv line after decryption")
     return values
 
 
-def _expand(text: str, values: Mapping[str, str]) -> str:
-    def replace(match: re.Match[str]) -> str:
-        if match[1] == "\\":
-            return match[0][1:]
-        return values.get(match[2] or match[3], "")
+def _dotenv_value(rest: str, values: Mapping[str, str]) -> tuple[str, str] | None:
+    """The value that the text starts with and what comes after it; None for a quote that nothing closes."""
+    quote = rest[:1]
+    if quote not in ("'", '"'):
+        line = re.split(r"[\n\r]", rest, maxsplit=1)[0]
+        comments = [found.start() + 1 for found in re.finditer(rf"[{_BLANK}]#", line)]
+        plain = line[: comments[-1]] if comments else line
+        return _expand(plain.strip(_BLANK), values), rest[len(line) :]
+    end = next((at for at in range(1, len(rest)) if rest[at] == quote and rest[at - 1] != "\\"), None)
+    if end is None:
+        return None
+    value = rest[:end].strip(quote)
+    if quote == '"':
+        value = re.sub(r"\\(.)", lambda found: {"n": "\n", "r": "\r"}.get(found[1], found[0]), value)
+        value = _expand(re.sub(r"\\([^$])", r"\1", value), values)
+    return value, rest[end + 1 :]
 
-    return re.sub(r"(\\)?\$(?:\{([A-Z0-9_]+)\}|([A-Z0-9_]+))", replace, text)
+
+def _expand(text: str, values: Mapping[str, str]) -> str:
+    def replace(found: re.Match[str]) -> str:
+        if found[1]:
+            return found[0][1:]
+        return values.get(found[2], "") if found[2] else found[0]
+
+    return _VARIABLE.sub(replace, text)
 
 
 def _secret_from(item: Mapping[str, Any], where: str) -> SecretFrom:
