@@ -83,11 +83,18 @@ def _work_folder(cache: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def _private_config(work: Path) -> dict[str, str]:
+    """Go writes telemetry into the user's configuration folder; it gets another one, and reads the user's settings."""
+    config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return {"XDG_CONFIG_HOME": str(work / "config"), "GOENV": os.environ.get("GOENV", str(Path(config) / "go" / "env"))}
+
+
 def _compile(pin: Pin, work: Path, report: Report) -> Path:
     go, extra = go_program()
     environment = {
         **os.environ,
         **extra,
+        **_private_config(work),
         "GOTOOLCHAIN": f"go{GO_VERSION}",
         "GOPATH": str(work),
         "GOMODCACHE": str(work / "mod"),
