@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from kustodian.errors import SecretsError
+from kustodian.secrets.goregex import compiled
 
 if TYPE_CHECKING:
     import yaml
@@ -45,10 +46,10 @@ class Rule:
             encrypted = not any(key.endswith(self.unencrypted_suffix) for key in path)
         if self.encrypted_suffix:
             encrypted = any(key.endswith(self.encrypted_suffix) for key in path)
-        if self.unencrypted_regex and any(re.search(self.unencrypted_regex, key) for key in path):
+        if self.unencrypted_regex and any(map(compiled(self.unencrypted_regex).search, path)):
             encrypted = False
         if self.encrypted_regex:
-            encrypted = any(re.search(self.encrypted_regex, key) for key in path)
+            encrypted = any(map(compiled(self.encrypted_regex).search, path))
         return encrypted
 
 
@@ -95,6 +96,11 @@ def header(document: yaml.Node, name: str) -> Header:
     if node is None or not entries(node):
         raise SecretsError(f"{name}: not encrypted: it has no `sops` entry", hint=f"encrypt it: invoke encrypt {name}")
     values = {key: value.value for key, value in entries(node) if _is_scalar(value)}
+    for field in ("unencrypted_regex", "encrypted_regex"):
+        try:
+            compiled(values.get(field, ""))
+        except ValueError as error:
+            raise SecretsError(f"{name}: its rule `{field}` is no regular expression known here: {error}") from None
     return Header(
         rule=Rule(
             values.get("unencrypted_suffix", ""),

@@ -8,6 +8,7 @@ https://pkg.go.dev/regexp/syntax; whether something matches does not depend on g
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 
 _POSIX = {
@@ -40,46 +41,53 @@ _TOKEN = re.compile(
 @cache
 def compiled(pattern: str) -> re.Pattern[str]:
     """The pattern as Python's. Raises `ValueError` for one that Python can't express, or that is none."""
-    # For each open group: the flags switched on or off within it so far, which reach to its end over every `|`.
-    scopes: list[list[str]] = [[]]
-    out: list[str] = []
-    for token in _TOKEN.finditer(pattern):
-        kind = token.lastgroup
-        if kind == "quoted":
-            out.append(re.escape(token["quoted"]))
-        elif kind == "code":
-            out.append(re.escape(chr(int(token["code"], 16))))
-        elif kind == "escape":
-            out.append(_escape(token["escape"]))
-        elif kind == "set":
-            out.append(f"[{token['not']}{_members(token['set'])}]")
-        elif kind == "scope":
-            opened = _flags(token["flags"])
-            out.append(opened)
-            if token["scope"] == ")":
-                scopes[-1].append(opened)
-            else:
-                scopes.append([])
-        elif kind in ("open", "name"):
-            out.append("(")
-            scopes.append([])
-        elif kind == "close":
-            if len(scopes) == 1:
-                raise ValueError("a group is closed that is not open")
-            out.append(")" * len(scopes.pop()) + ")")
-        elif kind == "or":
-            out.append(")" * len(scopes[-1]) + "|" + "".join(scopes[-1]))
-        elif kind == "end":
-            out.append("$" if any("m" in flags.partition("-")[0] for scope in scopes for flags in scope) else r"\Z")
-        elif kind == "brace":
-            out.append(r"\{")
-        else:
-            out.append(token["other"])
-    out.append(")" * len(scopes[0]))
     try:
-        return re.compile("".join(out), re.ASCII)
+        return re.compile("".join(_translated(pattern)), re.ASCII)
     except (re.error, OverflowError) as error:
         raise ValueError(str(error)) from None
+
+
+def _translated(pattern: str) -> Iterator[str]:
+    # For each open group: the flags switched on or off within it so far, which reach to its end over every `|`.
+    scopes: list[list[str]] = [[]]
+    for token in _TOKEN.finditer(pattern):
+        match token.lastgroup:
+            case "scope":
+                opened = _flags(token["flags"])
+                yield opened
+                if token["scope"] == ")":
+                    scopes[-1].append(opened)
+                else:
+                    scopes.append([])
+            case "open" | "name":
+                yield "("
+                scopes.append([])
+            case "close" if len(scopes) > 1:
+                yield ")" * len(scopes.pop()) + ")"
+            case "close":
+                raise ValueError("a group is closed that is not open")
+            case "or":
+                yield ")" * len(scopes[-1]) + "|" + "".join(scopes[-1])
+            case _:
+                yield _without_state(token)
+    yield ")" * len(scopes[0])
+
+
+def _without_state(token: re.Match[str]) -> str:
+    match token.lastgroup:
+        case "quoted":
+            return re.escape(token["quoted"])
+        case "code":
+            return re.escape(chr(int(token["code"], 16)))
+        case "escape":
+            return _escape(token["escape"])
+        case "set":
+            return f"[{token['not']}{_members(token['set'])}]"
+        case "end":
+            return r"\Z"  # with (?m) the end of a line as well, but a key is one line
+        case "brace":
+            return r"\{"
+    return token["other"]
 
 
 def _escape(text: str) -> str:
