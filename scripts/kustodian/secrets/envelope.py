@@ -9,7 +9,7 @@ stood.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -96,24 +96,70 @@ def header(document: yaml.Node, name: str) -> Header:
     if node is None or not entries(node):
         raise SecretsError(f"{name}: not encrypted: it has no `sops` entry", hint=f"encrypt it: invoke encrypt {name}")
     values = {key: value.value for key, value in entries(node) if _is_scalar(value)}
-    for field in ("unencrypted_regex", "encrypted_regex"):
-        try:
-            compiled(values.get(field, ""))
-        except ValueError as error:
-            raise SecretsError(f"{name}: its rule `{field}` is no regular expression known here: {error}") from None
     return Header(
-        rule=Rule(
-            values.get("unencrypted_suffix", ""),
-            values.get("encrypted_suffix", ""),
-            values.get("unencrypted_regex", ""),
-            values.get("encrypted_regex", ""),
-            bool(values.get("encrypted_comment_regex") or values.get("unencrypted_comment_regex")),
-        ),
+        rule=_rule(values, name),
         recipients=tuple(_recipients(node)),
         mac=values.get("mac", ""),
         last_modified=values.get("lastmodified", ""),
         version=values.get("version", ""),
     )
+
+
+def _rule(values: Mapping[str, str], name: str) -> Rule:
+    for field in ("unencrypted_regex", "encrypted_regex"):
+        try:
+            compiled(values.get(field, ""))
+        except ValueError as error:
+            raise SecretsError(f"{name}: its rule `{field}` is no regular expression known here: {error}") from None
+    return Rule(
+        values.get("unencrypted_suffix", ""),
+        values.get("encrypted_suffix", ""),
+        values.get("unencrypted_regex", ""),
+        values.get("encrypted_regex", ""),
+        bool(values.get("encrypted_comment_regex") or values.get("unencrypted_comment_regex")),
+    )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A value of a dotenv or INI file. `line` counts from 1."""
+
+    path: Path
+    value: str
+    line: int
+
+
+def flat(text: bytes, name: str) -> tuple[list[Entry], list[Entry]]:
+    """The values of an encrypted dotenv or INI file, and those among them that were put in by hand.
+
+    Raises `SecretsError` for a file that is not encrypted.
+    """
+    dotenv = format_of(name) == "dotenv"
+    found: list[Entry] = []
+    metadata: dict[str, str] = {}
+    section: Path = () if dotenv else ("DEFAULT",)
+    for number, line in enumerate(text.decode("utf-8", "replace").split("\n"), 1):
+        key, equals, value = line.rstrip("\r").partition("=")
+        if not dotenv:
+            key, value = key.strip(), value.strip()
+        if line.lstrip().startswith("#" if dotenv else ("#", ";")):
+            continue
+        if not dotenv and key.startswith("[") and key.endswith("]") and not equals:
+            section = (key[1:-1],)
+        elif not equals:
+            continue
+        elif dotenv and key.startswith("sops_"):
+            metadata[key.removeprefix("sops_")] = value
+        elif section == (METADATA,):
+            metadata[key] = value
+        else:
+            found.append(Entry((*section, key), value, number))
+    if not metadata:
+        missing = "`sops_…` entries" if dotenv else "`sops` section"
+        raise SecretsError(f"{name}: not encrypted: it has no {missing}", hint=f"encrypt it: invoke encrypt {name}")
+    rule = _rule(metadata, name)
+    open_ones = [entry for entry in found if entry.value and not TOKEN.fullmatch(entry.value)]
+    return found, [entry for entry in open_ones if rule.covers(entry.path) and not rule.by_comment]
 
 
 def plain_values(document: yaml.Node, rule: Rule) -> Iterator[tuple[Path, yaml.Node]]:

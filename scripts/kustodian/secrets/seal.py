@@ -59,8 +59,7 @@ def seal_content(text: bytes, name: str) -> str:
     if form == "dotenv":
         return fingerprint("\n".join(f"{key}={value}" for key, value in _dotenv(text, name)))
     if form == "ini":
-        if b"[sops]" not in text:
-            raise SecretsError(f"{name}: not encrypted: it has no `sops` section")
+        _flat(text, name)
         return fingerprint(text.split(b"[sops]")[0].decode("utf-8", "replace"))
     parts = []
     for document in envelope.compose(text, name):
@@ -86,12 +85,15 @@ def seal_dotenv(text: bytes, name: str) -> dict[str, str]:
 
 def _refuse_plain(document: yaml.Node, rule: envelope.Rule, name: str) -> None:
     for path, node in envelope.plain_values(document, rule):
-        place = ".".join(path)
-        raise SecretsError(
-            f"{name}:{node.start_mark.line + 1}: `{place}` is not encrypted though the file's rule says it must be "
-            "(edited by hand after encrypting?)",
-            hint=f"take the plain value out of git's reach, restore the file, and change it with: invoke edit {name}",
-        )
+        raise _by_hand(name, path, node.start_mark.line + 1)
+
+
+def _by_hand(name: str, path: envelope.Path, line: int) -> SecretsError:
+    return SecretsError(
+        f"{name}:{line}: `{'.'.join(path)}` is not encrypted though the file's rule says it must be "
+        "(edited by hand after encrypting?)",
+        hint=f"take the plain value out of git's reach, restore the file, and change it with: invoke edit {name}",
+    )
 
 
 def _drop_metadata(document: yaml.Node) -> None:
@@ -160,20 +162,11 @@ def _set(leaf: yaml.ScalarNode, text: str, tag: str = _STRING) -> None:
 
 
 def _dotenv(text: bytes, name: str) -> list[tuple[str, str]]:
-    pairs = []
-    encrypted = False
-    for line in text.decode("utf-8", "replace").splitlines():
-        key, equals, value = line.partition("=")
-        if line.lstrip().startswith("#") or not equals:
-            continue
-        if key.startswith("sops_"):
-            encrypted = True
-            continue
-        pairs.append((key.strip().removeprefix("export ").strip(), value))
-    if not encrypted:
-        raise SecretsError(f"{name}: not encrypted: it has no `sops_…` entries", hint=f"invoke encrypt {name}")
-    plain = [key for key, value in pairs if value and not envelope.TOKEN.fullmatch(value)]
-    suffixed = [key for key in plain if not key.endswith("_unencrypted")]
-    if suffixed and b"sops_unencrypted_regex" not in text and b"sops_encrypted_regex" not in text:
-        raise SecretsError(f"{name}: `{suffixed[0]}` is not encrypted (edited by hand after encrypting?)")
-    return pairs
+    return [(entry.path[0].strip().removeprefix("export ").strip(), entry.value) for entry in _flat(text, name)]
+
+
+def _flat(text: bytes, name: str) -> list[envelope.Entry]:
+    found, by_hand = envelope.flat(text, name)
+    for entry in by_hand:
+        raise _by_hand(name, entry.path, entry.line)
+    return found

@@ -74,6 +74,8 @@ def _encrypted(text: bytes, name: str) -> Iterator[Finding]:
             yield Finding(ENCRYPTED, "is not encrypted", file=name, mend=f"invoke encrypt {name}")
             return
         if envelope.format_of(name) not in ("yaml", "json"):
+            for entry in envelope.flat(text, name)[1]:
+                yield _by_hand(entry.path, name, entry.line, mend)
             return
         for document in envelope.compose(text, name):
             head = envelope.header(document, name)
@@ -82,15 +84,16 @@ def _encrypted(text: bytes, name: str) -> Iterator[Finding]:
             if not head.recipients:
                 yield Finding(ENCRYPTED, "is encrypted for nobody", file=name, mend=mend)
             for path, node in envelope.plain_values(document, head.rule):
-                yield Finding(
-                    ENCRYPTED,
-                    f"`{'.'.join(path)}` is in plain text though the file's rule encrypts it",
-                    file=name,
-                    line=node.start_mark.line + 1,
-                    mend=mend,
-                )
+                yield _by_hand(path, name, node.start_mark.line + 1, mend)
     except SecretsError as error:
         yield Finding(ENCRYPTED, error.message.removeprefix(f"{name}: "), file=name, mend=error.hint)
+
+
+def _by_hand(path: envelope.Path, name: str, line: int, mend: str) -> Finding:
+    place = ".".join(path)
+    return Finding(
+        ENCRYPTED, f"`{place}` is in plain text though the file's rule encrypts it", file=name, line=line, mend=mend
+    )
 
 
 def _plain_secrets(text: bytes, name: str) -> Iterator[Finding]:
