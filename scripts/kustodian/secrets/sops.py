@@ -103,7 +103,7 @@ def edit(program: Path, file: Path, *, env: Mapping[str, str]) -> bool:
         if code == _UNCHANGED:
             return False
         if code != 0:
-            raise _failure(file, process.Completed(("sops",), code, b"", b""))
+            raise _failure(file, process.Completed(("sops",), code, b"", b""), attached=True)
         text = copy.read_bytes()
         check_encrypted(text, file.name, str(file))
         write_atomically(file, text, durable=True)
@@ -119,7 +119,12 @@ def is_encrypted(text: bytes, name: str) -> bool:
         return any(line.strip() == b"[sops]" for line in text.splitlines())
     if form == "binary" and not text.lstrip().startswith(b"{"):
         return False
-    documents = envelope.compose(text, name)
+    try:
+        documents = envelope.compose(text, name)
+    except SecretsError:
+        if form == "binary":
+            return False  # it only starts as JSON does
+        raise
     return any(envelope.scalar(document, envelope.METADATA, "mac") for document in documents)
 
 
@@ -177,7 +182,9 @@ def _read(file: Path) -> bytes:
         raise UsageError(f"{file}: {error.strerror or error}") from None
 
 
-def _failure(file: Path, done: process.Completed, config: Path | None = None) -> SecretsError:
+def _failure(
+    file: Path, done: process.Completed, config: Path | None = None, *, attached: bool = False
+) -> SecretsError:
     match done.returncode:
         case code if code == _NO_KEY:
             return SecretsError(
@@ -196,9 +203,16 @@ def _failure(file: Path, done: process.Completed, config: Path | None = None) ->
                 f"{file}: no rule in {config or '.sops.yaml'} covers it", hint="add a creation rule, or move the file"
             )
         case code if code == _NO_EDITOR:
-            return SecretsError("no editor found", hint="set EDITOR")
+            return SecretsError(
+                f"{file}: the editor could not be started, or failed; nothing was changed",
+                hint="EDITOR must name a program that waits until the file is closed, and ends with exit code 0",
+            )
         case code if code == _ENCRYPTED_ALREADY:
             return SecretsError(f"{file}: encrypted already")
+        case code if attached:
+            return SecretsError(
+                f"{file}: sops failed (exit code {code}); nothing was changed", hint="it says why above"
+            )
         case code:
             return SecretsError(
                 f"{file}: sops failed (exit code {code}); its message is not shown because it may quote the content",
