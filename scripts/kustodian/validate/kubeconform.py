@@ -47,7 +47,7 @@ def check(program: Path, text: bytes, *, schemas: Sequence[str], skip: Sequence[
     try:
         report = json.loads(done.stdout)
         summary = report["summary"]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         raise ToolError(f"kubeconform failed: {done.error_text or f'exit code {done.returncode}'}") from None
     resources = report.get("resources") or []
     return Verdict(

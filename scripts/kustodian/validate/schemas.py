@@ -114,7 +114,10 @@ def _of_definition(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, 
     group, kind = spec.get("group"), (spec.get("names") or {}).get("kind")
     if not (isinstance(group, str) and isinstance(kind, str)):
         return
-    for version in spec.get("versions") or []:
+    versions = spec.get("versions")
+    for version in versions if isinstance(versions, list) else []:
+        if not isinstance(version, dict):
+            continue
         schema = (version.get("schema") or {}).get("openAPIV3Schema")
         if not isinstance(schema, dict):
             schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -142,13 +145,21 @@ def _strict(schema: Any) -> dict[str, Any]:
     closed = not schema.get("x-kubernetes-preserve-unknown-fields")
     if closed and isinstance(schema.get("properties"), dict) and "additionalProperties" not in schema:
         result["additionalProperties"] = False
-    if schema.get("x-kubernetes-int-or-string"):
-        result.pop("type", None)
-        result["type"] = ["integer", "string"]
-    if schema.get("nullable") and isinstance(result.get("type"), str):
-        result["type"] = [result["type"], "null"]
-    result.pop("nullable", None)
+    _adapt_type(schema, result)
+    for limit in ("exclusiveMinimum", "exclusiveMaximum"):
+        if result.get(limit) is False:  # kubeconform reads draft 4, where it may not stand without its limit
+            del result[limit]
     return result
+
+
+def _adapt_type(schema: dict[str, Any], result: dict[str, Any]) -> None:
+    """Say `int-or-string` and `nullable`, which are the API server's own, in terms of JSON Schema's `type`."""
+    if schema.get("x-kubernetes-int-or-string"):
+        result["type"] = ["integer", "string"]
+    if schema.get("nullable") and "type" in result:
+        types = result["type"]
+        result["type"] = [*(types if isinstance(types, list) else [types]), "null"]
+    result.pop("nullable", None)
 
 
 def _publish(target: Path, files: Iterable[tuple[str, dict[str, Any]]]) -> None:
