@@ -40,9 +40,12 @@ def main() -> None:
             folder = Path(work) / name
             folder.mkdir()
             try:
-                rows += CASES[name].rows(folder)
+                found = CASES[name].rows(folder)
             except RuntimeError as error:
                 print(f"{name}: not measured: {error}", file=sys.stderr, flush=True)
+                continue
+            rows += found
+            print(render(found), end="\n\n", file=sys.stderr, flush=True)
     print(render(rows))
 
 
