@@ -11,8 +11,10 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from kustodian.errors import RepositoryError
 from kustodian.resource import Resource, without_hash
@@ -45,23 +47,28 @@ def check(instance: dict[str, dict[str, Any]], schema: Path) -> Iterator[Violati
     from referencing.jsonschema import DRAFT202012
 
     def retrieve(uri: str) -> referencing.Resource[Any]:
-        path = Path(uri.removeprefix("file://").split("#")[0])
-        # jsonschema would take a file's `$schema` as a wish for its own validator, without our reading of strings.
-        contents = {key: value for key, value in _load(path).items() if key != "$schema"}
-        return DRAFT202012.create_resource(contents)
+        return DRAFT202012.create_resource(_load(Path(unquote(urlsplit(uri).path))))
 
     registry: referencing.Registry[Any] = referencing.Registry(retrieve=retrieve)  # type: ignore[call-arg]
-    root = {"$ref": f"file://{schema.absolute().as_posix()}"}
     try:
         _load(schema)
-        validator = _validator_class()(root, registry=registry)
+        validator = _validator_class()({"$ref": schema.absolute().as_uri()}, registry=registry)
         errors = sorted(
             validator.iter_errors(instance), key=lambda broken: [str(part) for part in broken.absolute_path]
         )
     except (referencing.exceptions.Unresolvable, jsonschema.SchemaError, re.error) as error:
-        raise RepositoryError(f"{schema}: not a usable JSON Schema: {' '.join(str(error).split())}") from None
+        cause: BaseException | None = error
+        while cause is not None:  # what is wrong with a file that another one refers to says so itself
+            if isinstance(cause, RepositoryError):
+                raise cause from None
+            cause = cause.__cause__
+        raise _unusable(schema, error) from None
     for broken in errors:
         yield from _violations(broken)
+
+
+def _unusable(schema: Path, error: Exception) -> RepositoryError:
+    return RepositoryError(f"{schema}: not a usable JSON Schema: {' '.join(str(error).split())}")
 
 
 def _violations(error: Any) -> Iterator[Violation]:
@@ -69,16 +76,18 @@ def _violations(error: Any) -> Iterator[Violation]:
     config_map = path[0] if path else ""
     key = path[1] if len(path) > 1 else ""
     if error.validator == "additionalProperties" and len(path) == 1:
-        known = error.schema.get("properties", {})
-        for name in sorted(set(error.instance) - set(known)):
-            yield Violation(config_map, name, "the schema knows no such key")
+        patterns = error.schema.get("patternProperties", {})
+        for name in sorted(set(error.instance) - set(error.schema.get("properties", {}))):
+            if not any(re.search(pattern, name) for pattern in patterns):
+                yield Violation(config_map, name, "the schema knows no such key")
     elif error.validator == "required":
         # One error for each missing name; only the message says which.
         missing = next(name for name in error.validator_value if error.message.startswith(f"{name!r} "))
         kind = "ConfigMap" if not path else "key"
         yield Violation(config_map or missing, missing if path else "", f"the {kind} {missing!r} is missing")
     else:
-        yield Violation(config_map, key, str(error.schema.get("x-message") or error.message))
+        own = error.schema.get("x-message") if isinstance(error.schema, dict) else ""
+        yield Violation(config_map, key, str(own or error.message))
 
 
 def _validator_class() -> Any:
@@ -135,13 +144,32 @@ def _number(value: Any) -> Any:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        schema = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
     except OSError as error:
         raise RepositoryError(
             f"{path}: {error.strerror}", hint="`config.schema` in kustodian.yaml names it; every environment needs one"
         ) from None
     except ValueError as error:
         raise RepositoryError(f"{path}: not JSON: {error}") from None
+    return _parsed(path, text)
+
+
+@cache
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    """The schema without its `$schema`. jsonschema would take that as a wish for its own validator, without our reading
+    of strings."""
+    import jsonschema
+
+    try:
+        schema = json.loads(text)
+    except ValueError as error:
+        raise RepositoryError(f"{path}: not JSON: {error}") from None
     if not isinstance(schema, dict):
         raise RepositoryError(f"{path}: a schema must be an object")
+    schema.pop("$schema", None)
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        place = ".".join(str(part) for part in error.absolute_path)
+        raise RepositoryError(f"{path}: not a usable JSON Schema: {place or 'it'}: {error.message}") from None
     return schema
