@@ -50,9 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
     missing = [name for name, pin in PINS.items() if toolchain.locate(pin)[0] is None]
     if missing:
         os.environ["HOME"] = _REAL_HOME  # Go keeps its settings there
-        for name in missing:
-            print(f"building {name} for the tests (once) …", file=sys.stderr, flush=True)  # noqa: T201
-            toolchain.find(name)
+        print(f"building {', '.join(missing)} for the tests (once) …", file=sys.stderr, flush=True)  # noqa: T201
+        toolchain.find_all(missing)
         os.environ["HOME"] = str(_HOME)
 
 

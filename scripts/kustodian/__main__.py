@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 from invoke import Argument, Exit, Program
 from invoke.exceptions import ParseError
 
 from kustodian import __version__
-from kustodian.errors import ExitCode
+from kustodian.errors import PROGRAM, ExitCode
 from kustodian.tasks import collection
 
 
@@ -48,6 +49,7 @@ def _usage() -> Iterator[None]:
 
 def main() -> None:
     """Entry point of the console script."""
+    os.environ[PROGRAM] = "kustodian"
     Kustodian(name="kustodian", binary="kustodian", namespace=collection(), version=__version__).run()
 
 

@@ -49,26 +49,51 @@ def size(count: int) -> str:
 
 @contextlib.contextmanager
 def building() -> Iterator[Report]:
-    """Shows how far the building of a program is: a bar on a terminal, a line at its start and end elsewhere."""
-    started = time.monotonic()
-    current = ""
-    bar = _Bar() if is_terminal(sys.stderr) else None
+    """Shows how far the building of programs is: a bar on a terminal, plain lines elsewhere, one for each when built."""
+    display = _Bar() if is_terminal(sys.stderr) else _Lines()
+    name, started = "", time.monotonic()
 
-    def report(name: str, packages: int) -> None:
-        nonlocal current
-        if bar is not None:
-            bar.show(name, packages)
-        elif current != name:
-            note(f"building {name} (once; it is kept in the user's cache) …")
-        current = name
+    def finished() -> None:
+        if name:
+            display.say(f"built {name} in {time.monotonic() - started:.0f} s")
+
+    def report(current: str, packages: int) -> None:
+        nonlocal name, started
+        if current != name:
+            finished()
+            name, started = current, time.monotonic()
+        display.show(current, packages)
 
     try:
         yield report
+        finished()
     finally:
-        if bar is not None:
-            bar.close()
-    if current:
-        note(f"built {current} in {time.monotonic() - started:.0f} s")
+        display.close()
+
+
+class _Lines:
+    """A line at the start of each program, and one now and then after it, so that CI shows life."""
+
+    SECONDS = 30.0
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._spoke = 0.0
+
+    def show(self, name: str, packages: int) -> None:
+        now = time.monotonic()
+        if name != self._name:
+            self.say(f"building {name} (once; it is kept in the user's cache) …")
+            self._name, self._spoke = name, now
+        elif now - self._spoke >= self.SECONDS:
+            self.say(f"building {name}: {packages} packages so far")
+            self._spoke = now
+
+    def say(self, text: str) -> None:
+        note(text)
+
+    def close(self) -> None:
+        pass
 
 
 class _Bar:
@@ -82,7 +107,7 @@ class _Bar:
             TaskProgressColumn(),
             TextColumn("{task.completed} packages"),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=Console(stderr=True, highlight=False),
             transient=True,
         )
         self._progress.start()
@@ -94,6 +119,9 @@ class _Bar:
         pin = PINS.get(name.partition(" ")[0])
         total = max(pin.packages, packages + 1) if pin else None
         self._progress.update(self._task, description=name, completed=packages, total=total)
+
+    def say(self, text: str) -> None:
+        self._progress.console.print(text)
 
     def close(self) -> None:
         self._progress.stop()

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kustodian import process, toolchain
-from kustodian.errors import KustodianError, SecretsError, ToolError
+from kustodian.console import plural
+from kustodian.errors import KustodianError, SecretsError, ToolError, task
 from kustodian.repository import Overlay, Repository
 from kustodian.secrets import envelope, sops
 from kustodian.toolchain.pins import PINS
@@ -36,7 +37,7 @@ def examine(repository: Repository) -> Iterator[Check]:
         if tool:
             yield Check(pin.name, True, f"{pin.version} from {tool.origin}: {tool.path} ({pin.purpose})")
         else:
-            advice = "it is built at first use; to build all now: doctor --build"
+            advice = f"it is built at first use; to build all now: {task('doctor --build')}"
             yield Check(pin.name, None, f"{pin.version} is not installed{unfit} ({pin.purpose})", advice)
     yield _go()
     yield _settings(repository)
@@ -46,8 +47,7 @@ def examine(repository: Repository) -> Iterator[Check]:
 
 def build_missing(report: toolchain.Report) -> None:
     """Build every pinned program that is not at hand. Raises `ToolError`."""
-    for name in PINS:
-        toolchain.find(name, report=report)
+    toolchain.find_all(list(PINS), report=report)
 
 
 def _git() -> Check:
@@ -71,11 +71,12 @@ def _go() -> Check:
 
 def _settings(repository: Repository) -> Check:
     count = len(repository.overlays)
+    version = repository.settings.kubernetes_version
     source = "kustodian.yaml" if repository.settings.declared else "defaults: it has no kustodian.yaml"
     return Check(
         "repository",
         count > 0,
-        f"{repository.root}: {count} overlays, Kubernetes {repository.settings.kubernetes_version} ({source})",
+        f"{repository.root}: {plural(count, 'overlay')}, Kubernetes {version} ({source})",
         "" if count else "add an overlay, or say in kustodian.yaml where they are",
     )
 

@@ -15,7 +15,11 @@ A broken rule is not an error: it is a `Finding` (exit code 1).
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum
+
+PROGRAM = "KUSTODIAN_PROGRAM"
+"""Names the program by which the tasks were started; `invoke` where it is not set."""
 
 
 class ExitCode(IntEnum):
@@ -24,6 +28,11 @@ class ExitCode(IntEnum):
     CLEAN = 0
     FINDINGS = 1
     ERROR = 2
+
+
+def task(line: str) -> str:
+    """The command that runs a task, by the program that runs now: `invoke encrypt FILE` or `kustodian encrypt FILE`."""
+    return f"{os.environ.get(PROGRAM, 'invoke')} {line}"
 
 
 class KustodianError(Exception):

@@ -13,7 +13,8 @@ from kustodian import kustomization, settings
 from kustodian.errors import UsageError
 from kustodian.kustomization import Tree
 
-_ROOT_MARKS = (settings.FILE, ".git", ".sops.yaml", "overlays")
+_ROOT_MARKS = (settings.FILE, ".git", "overlays", ".sops.yaml")
+"""What marks a root, the surest first: a `.sops.yaml` may lie in any folder."""
 _LEFT_OUT = frozenset({"node_modules", "__pycache__"})
 
 
@@ -50,11 +51,12 @@ class Repository:
 
     @staticmethod
     def discover(start: Path) -> Repository:
-        """The repository around `start`: the nearest folder upwards that looks like a root, else `start` itself."""
+        """The repository around `start`: the nearest folder upwards with the surest mark, else `start` itself."""
         start = start.resolve()
-        for folder in (start, *start.parents):
-            if any((folder / mark).exists() for mark in _ROOT_MARKS):
-                return Repository.open(folder)
+        for mark in _ROOT_MARKS:
+            for folder in (start, *start.parents):
+                if (folder / mark).exists():
+                    return Repository.open(folder)
         return Repository.open(start)
 
     @cached_property

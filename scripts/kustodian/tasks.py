@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from invoke import Collection, Context, Exit, task
 
 from kustodian.errors import ExitCode, Interrupted, KustodianError, UsageError
+from kustodian.errors import task as task_line
 
 if TYPE_CHECKING:
     from kustodian.repository import Overlay, Repository
@@ -231,7 +232,9 @@ def _repository(c: Context) -> Repository:
 def _file(argument: str) -> Path:
     # Invoke takes whatever follows for the missing file, `--help` too.
     if argument.startswith("-"):
-        raise UsageError(f"{argument} is not a file", hint="give the file's path; for help: invoke --help TASK")
+        raise UsageError(
+            f"{argument} is not a file", hint=f"give the file's path; for help: {task_line('--help TASK')}"
+        )
     return Path(argument)
 
 

@@ -216,12 +216,18 @@ def test_edited_by_hand_after_encrypting(good: Repo, kustodian: Kustodian) -> No
 def test_file_that_is_not_encrypted(good: Repo, kustodian: Kustodian) -> None:
     file = good.secret_overlay("dev", SECRET)
     file.write_text(SECRET)
-    refused(kustodian("build", "--env", "dev", cwd=good.root), "secret.sops.yaml: not encrypted", "invoke encrypt")
+    refused(
+        kustodian("build", "--env", "dev", cwd=good.root),
+        "secret.sops.yaml: not encrypted",
+        "kustodian encrypt overlays/dev/secret",
+    )
 
 
 def test_generator_that_names_a_missing_file(good: Repo, kustodian: Kustodian) -> None:
     good.secret_overlay("dev", SECRET).unlink()
-    refused(kustodian("build", "--env", "dev", cwd=good.root), "overlays/dev: secret.sops.yaml: No such file")
+    refused(
+        kustodian("build", "--env", "dev", cwd=good.root), "overlays/dev: overlays/dev/secret.sops.yaml: No such file"
+    )
 
 
 def test_everything_encrypted(good: Repo, kustodian: Kustodian) -> None:

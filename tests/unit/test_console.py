@@ -73,6 +73,7 @@ def test_off_a_terminal_building_is_a_line_at_the_start_and_one_at_the_end(capsy
     assert out == ""
     assert re.fullmatch(
         r"building sops v3 \(once; it is kept in the user's cache\) …\n"
+        r"built sops v3 in \d+ s\n"
         r"building age v1 \(once; it is kept in the user's cache\) …\n"
         r"built age v1 in \d+ s\n",
         err,
@@ -117,7 +118,7 @@ def test_on_a_terminal_building_is_a_bar_that_goes_away(monkeypatch: pytest.Monk
     assert done.stdout == ""
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.stderr)
     assert "building something else" in plain
-    assert re.search(r"built something else in \d+ s\n$", plain)
+    assert re.search(r"built something else in \d+ s\n", plain)
 
 
 def test_many_overlays_are_counted_on_a_terminal_and_the_line_is_cleared(monkeypatch: pytest.MonkeyPatch) -> None:

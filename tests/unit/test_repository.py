@@ -36,9 +36,12 @@ def test_a_worktree_whose_git_is_a_file_is_a_root(tmp_path: Path) -> None:
     assert Repository.discover(tmp_path / "repo" / "a").root == tmp_path / "repo"
 
 
-def test_the_nearest_root_counts(tmp_path: Path) -> None:
-    write(tmp_path / "outer", {".git/config": "", "inner/.sops.yaml": "", "inner/a/file": ""})
-    assert Repository.discover(tmp_path / "outer" / "inner" / "a").root == tmp_path / "outer" / "inner"
+def test_the_nearest_root_of_the_surest_mark_counts(tmp_path: Path) -> None:
+    write(tmp_path / "outer", {".git/config": "", "inner/.sops.yaml": "", "inner/overlays/a/file": ""})
+    # Rules and overlays may lie in any folder of a repository; git's folder does not.
+    assert Repository.discover(tmp_path / "outer" / "inner" / "overlays" / "a").root == tmp_path / "outer"
+    write(tmp_path / "outer", {"inner/kustodian.yaml": ""})
+    assert Repository.discover(tmp_path / "outer" / "inner" / "overlays" / "a").root == tmp_path / "outer" / "inner"
 
 
 def test_the_root_is_the_real_folder_behind_a_link(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ class Renderer:
             "KUSTODIAN_PYTHON": sys.executable,
             "KUSTODIAN_GENERATOR": str(generator.__file__),
             "KUSTODIAN_PATH": os.pathsep.join((str(_PACKAGE.parent), str(Path(yaml.__file__).parents[1]))),
+            "KUSTODIAN_ROOT": str(self.repository.root),
             "KUSTODIAN_SECRETS": self.secrets.value,
             "KUSTODIAN_SOPS": str(self.sops or ""),
         }
@@ -121,8 +122,10 @@ class Renderer:
             return RenderError("\n".join([f"{overlay.path}: {ours[0]}", *ours[1:]]))
         if self.secrets is Secrets.REVEALED:
             return self._failure_without_values(overlay)
-        message, hint = explain(self.repository, overlay, done.error_text)
-        return RenderError(message, hint=hint or process.command_line(done.argv, self.repository.root))
+        # With plugins the command alone would not do: it needs our environment.
+        command = "" if "--enable-exec" in done.argv else process.command_line(done.argv, self.repository.root)
+        message, hint = explain(self.repository, overlay, done.error_text, command=command)
+        return RenderError(message, hint=hint)
 
     def _failure_without_values(self, overlay: Overlay) -> RenderError:
         # kustomize may quote what the generator gave it; what it says of the sealed render holds no value.

@@ -23,8 +23,11 @@ _HINTS = (
 )
 
 
-def explain(repository: Repository, overlay: Overlay, stderr: str) -> tuple[str, str]:
-    """The message and the hint (which may be empty) for a failed `kustomize build`."""
+def explain(repository: Repository, overlay: Overlay, stderr: str, *, command: str = "") -> tuple[str, str]:
+    """The message and the hint (which may be empty) for a failed `kustomize build`.
+
+    `command` pastes into a shell; it is the hint where nothing better is known.
+    """
     tree = repository.tree
     file = file_of(overlay.directory)
     if file is None:
@@ -36,7 +39,7 @@ def explain(repository: Repository, overlay: Overlay, stderr: str) -> tuple[str,
     if duplicate := re.search(r"already registered id: ([A-Za-z]+)\S*?/(\S+?)(?:\.|')", stderr):
         places = locate.declarations(tree.closure(overlay.directory), duplicate[1], duplicate[2])
         message += "; declared in " + " and ".join(f"{tree.name(path)}:{line}" for path, line in places)
-    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, stderr)), "")
+    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, stderr)), command)
     return f"{overlay.path}: {message}", hint
 
 

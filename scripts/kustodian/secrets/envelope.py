@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from kustodian.errors import SecretsError
+from kustodian.errors import SecretsError, task
 from kustodian.secrets.goregex import compiled
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def header(document: yaml.Node, name: str) -> Header:
     """The header of one document. Raises `SecretsError` when it has none: the document is not encrypted."""
     node = child(document, METADATA)
     if node is None or not entries(node):
-        raise SecretsError(f"{name}: not encrypted: it has no `sops` entry", hint=f"encrypt it: invoke encrypt {name}")
+        raise SecretsError(
+            f"{name}: not encrypted: it has no `sops` entry", hint=f"encrypt it: {task(f'encrypt {name}')}"
+        )
     values = {key: value.value for key, value in entries(node) if _is_scalar(value)}
     return Header(
         rule=_rule(values, name),
@@ -156,7 +158,7 @@ def flat(text: bytes, name: str) -> tuple[list[Entry], list[Entry]]:
             found.append(Entry((*section, key), value, number))
     if not metadata:
         missing = "`sops_…` entries" if dotenv else "`sops` section"
-        raise SecretsError(f"{name}: not encrypted: it has no {missing}", hint=f"encrypt it: invoke encrypt {name}")
+        raise SecretsError(f"{name}: not encrypted: it has no {missing}", hint=f"encrypt it: {task(f'encrypt {name}')}")
     rule = _rule(metadata, name)
     open_ones = [entry for entry in found if entry.value and not TOKEN.fullmatch(entry.value)]
     return found, [entry for entry in open_ones if rule.covers(entry.path) and not rule.by_comment]
@@ -172,6 +174,15 @@ def plain_values(document: yaml.Node, rule: Rule) -> Iterator[tuple[Path, yaml.N
     for path, node in leaves(document):
         if rule.covers(path) and not TOKEN.fullmatch(node.value) and not _is_empty(node):
             yield path, node
+
+
+def edited_by_hand(name: str, path: Path, line: int) -> SecretsError:
+    """The error for a value of `plain_values` or `flat`."""
+    return SecretsError(
+        f"{name}:{line}: `{'.'.join(path)}` is not encrypted though the file's rule says it must be "
+        "(edited by hand after encrypting?)",
+        hint=f"take the plain value out of git's reach, restore the file, and change it with: {task(f'edit {name}')}",
+    )
 
 
 def leaves(document: yaml.Node) -> Iterator[tuple[Path, yaml.ScalarNode]]:

@@ -40,7 +40,12 @@ def _generate() -> int:
     legacy = len(sys.argv) > 1
     text = Path(sys.argv[1]).read_bytes() if legacy else sys.stdin.buffer.read()
     given = yaml.load(text, Loader=yaml.CSafeLoader)
-    documents = [given] if legacy else [given.get("functionConfig") or {}]
+    # Messages name files as the person at the repository's root knows them.
+    root = os.environ["KUSTODIAN_ROOT"]
+    document = ksops.seen_from(
+        ksops.parse(given if legacy else given.get("functionConfig") or {}), os.path.relpath(Path.cwd(), root)
+    )
+    os.chdir(root)
     decrypt = None
     if os.environ.get("KUSTODIAN_SECRETS") == "revealed":
         from kustodian.secrets import sops
@@ -50,7 +55,7 @@ def _generate() -> int:
         def decrypt(path: str) -> bytes:
             return sops.decrypt(program, Path(path), env=os.environ, new_group=False)
 
-    nodes = [node for document in documents for node in ksops.generate(ksops.parse(document), Path(), decrypt=decrypt)]
+    nodes = ksops.generate(document, Path(), decrypt=decrypt)
     if legacy:
         yaml.serialize_all(nodes, stream=sys.stdout, Dumper=yaml.CSafeDumper, allow_unicode=True)
     else:

@@ -8,9 +8,10 @@ the top are not looked at; an unknown field of a `secretFrom` is an error, since
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,27 @@ def parse(document: Mapping[str, Any]) -> Document:
         name,
         _strings(document, "files", where),
         tuple(_secret_from(item, f"{where}: secretFrom[{number}]") for number, item in enumerate(secret_from)),
+    )
+
+
+def seen_from(document: Document, folder: str) -> Document:
+    """The document with its paths as they are above its folder: `folder` is put before each of them."""
+
+    def above(path: str) -> str:
+        return os.path.normpath(Path(folder, path))
+
+    return replace(
+        document,
+        files=tuple(map(above, document.files)),
+        secret_from=tuple(
+            replace(
+                item,
+                files=tuple((key, above(path)) for key, path in item.files),
+                binary_files=tuple((key, above(path)) for key, path in item.binary_files),
+                envs=tuple(map(above, item.envs)),
+            )
+            for item in document.secret_from
+        ),
     )
 
 
@@ -212,7 +234,7 @@ def _read(folder: Path, path: str) -> bytes:
     try:
         return (folder / path).read_bytes()
     except OSError as error:
-        raise SecretsError(f"{path}: {error.strerror or error} (named by a ksops document in {folder})") from None
+        raise SecretsError(f"{path}: {error.strerror or error} (a ksops document names it)") from None
 
 
 def _text(content: bytes, name: str) -> str:

@@ -85,15 +85,7 @@ def seal_dotenv(text: bytes, name: str) -> dict[str, str]:
 
 def _refuse_plain(document: yaml.Node, rule: envelope.Rule, name: str) -> None:
     for path, node in envelope.plain_values(document, rule):
-        raise _by_hand(name, path, node.start_mark.line + 1)
-
-
-def _by_hand(name: str, path: envelope.Path, line: int) -> SecretsError:
-    return SecretsError(
-        f"{name}:{line}: `{'.'.join(path)}` is not encrypted though the file's rule says it must be "
-        "(edited by hand after encrypting?)",
-        hint=f"take the plain value out of git's reach, restore the file, and change it with: invoke edit {name}",
-    )
+        raise envelope.edited_by_hand(name, path, node.start_mark.line + 1)
 
 
 def _drop_metadata(document: yaml.Node) -> None:
@@ -168,5 +160,5 @@ def _dotenv(text: bytes, name: str) -> list[tuple[str, str]]:
 def _flat(text: bytes, name: str) -> list[envelope.Entry]:
     found, by_hand = envelope.flat(text, name)
     for entry in by_hand:
-        raise _by_hand(name, entry.path, entry.line)
+        raise envelope.edited_by_hand(name, entry.path, entry.line)
     return found

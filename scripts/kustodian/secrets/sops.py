@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from kustodian import process
-from kustodian.errors import OutputError, SecretsError, UsageError
+from kustodian.errors import OutputError, SecretsError, UsageError, task
 from kustodian.files import write_atomically
 from kustodian.secrets import envelope
 
@@ -54,6 +54,8 @@ def decrypt(program: Path, file: Path, *, env: Mapping[str, str], new_group: boo
         [program, "decrypt", file.absolute()], timeout=SECONDS, env=env, cwd=file.absolute().parent, new_group=new_group
     )
     if done.returncode != 0:
+        if done.returncode not in (_NO_KEY, _BAD_MAC):
+            _refuse_by_content(file)
         raise _failure(file, done)
     return done.stdout
 
@@ -92,7 +94,7 @@ def edit(program: Path, file: Path, *, env: Mapping[str, str]) -> bool:
     """
     if not is_encrypted(_read(file), file.name):
         raise SecretsError(
-            f"{file}: not encrypted, so there is nothing to decrypt for an editor", hint=f"invoke encrypt {file}"
+            f"{file}: not encrypted, so there is nothing to decrypt for an editor", hint=task(f"encrypt {file}")
         )
     with _private_folder() as folder:
         copy = folder / file.name
@@ -182,6 +184,20 @@ def _read(file: Path) -> bytes:
         raise UsageError(f"{file}: {error.strerror or error}") from None
 
 
+def _refuse_by_content(file: Path) -> None:
+    """Raise what the file itself tells of a failure: that it is not encrypted, or was edited by hand."""
+    text, name = _read(file), str(file)
+    if envelope.format_of(name) in ("dotenv", "ini"):
+        for entry in envelope.flat(text, name)[1]:
+            raise envelope.edited_by_hand(name, entry.path, entry.line)
+    elif is_encrypted(text, name):
+        for document in envelope.compose(text, name):
+            for path, node in envelope.plain_values(document, envelope.header(document, name).rule):
+                raise envelope.edited_by_hand(name, path, node.start_mark.line + 1)
+    else:
+        raise SecretsError(f"{file}: not encrypted", hint=task(f"encrypt {file}"))
+
+
 def _failure(
     file: Path, done: process.Completed, config: Path | None = None, *, attached: bool = False
 ) -> SecretsError:
@@ -189,12 +205,13 @@ def _failure(
         case code if code == _NO_KEY:
             return SecretsError(
                 f"{file}: no key at hand opens it: {_recipients(file)}",
-                hint="set SOPS_AGE_KEY_FILE to your identity, or ask for access; `invoke doctor` shows what is at hand",
+                hint="set SOPS_AGE_KEY_FILE to your identity, or ask for access; "
+                f"`{task('doctor')}` shows what is at hand",
             )
         case code if code == _BAD_MAC:
             return SecretsError(
                 f"{file}: its content does not match its MAC: it was changed after encrypting",
-                hint="restore it from git and change it with: invoke edit",
+                hint=f"restore it from git and change it with: {task(f'edit {file}')}",
             )
         case code if code == _NO_MAC:
             return SecretsError(f"{file}: has no MAC: it is not encrypted, or damaged", hint="restore it from git")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,18 +48,25 @@ def cache_folder() -> Path:
 
 def find(name: str, *, report: Report | None = None) -> Tool:
     """The pinned program `name`, built if need be. Raises `ToolError` that says what to do."""
-    pin = pinned(name)
-    tool, unfit = locate(pin)
-    if tool is not None:
-        return tool
-    if os.environ.get(NO_BUILD):
+    (tool,) = find_all([name], report=report)
+    return tool
+
+
+def find_all(names: Sequence[str], *, report: Report | None = None) -> list[Tool]:
+    """The pinned programs, those that are missing built together. Raises `ToolError`."""
+    found = [(pin, *locate(pin)) for pin in map(pinned, names)]
+    missing = [(pin, unfit) for pin, tool, unfit in found if tool is None]
+    if missing and os.environ.get(NO_BUILD):
+        pin, unfit = missing[0]
         raise ToolError(
             f"{pin.name} {pin.version} is needed and not installed{unfit}",
             hint=f"put {pin.name} {pin.version} on PATH, or unset {NO_BUILD} so that it is built into the cache",
         )
-    from kustodian.toolchain.build import build
+    if missing:
+        from kustodian.toolchain.build import build
 
-    return Tool(pin, build(pin, report or (lambda _text, _count: None)), "cache")
+        build([pin for pin, _unfit in missing], report or (lambda _text, _count: None))
+    return [tool or Tool(pin, cached_path(pin), "cache") for pin, tool, _unfit in found]
 
 
 def pinned(name: str) -> Pin:

@@ -12,7 +12,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,33 +26,34 @@ if TYPE_CHECKING:
 BUILD_SECONDS = 1800.0
 
 
-def build(pin: Pin, report: Report) -> Path:
-    """Build `pin` and return the program's path. A second caller waits for the first. Raises `ToolError`."""
+def build(pins: Sequence[Pin], report: Report) -> None:
+    """Build what of `pins` is not in the cache yet. A second caller waits for the first. Raises `ToolError`.
+
+    The programs share one work folder: most of a build is Go's standard library, and then it is compiled once.
+    """
     import filelock
 
     from kustodian.toolchain import cache_folder, cached_path
 
-    target = cached_path(pin)
     cache = cache_folder()
+    names = ", ".join(pin.name for pin in pins)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(cache / "build.lock", timeout=BUILD_SECONDS)
-        report(f"{pin.name} {pin.version}", 0)
-        with lock:
-            if os.access(target, os.X_OK):
-                return target
-            with _work_folder(cache) as work:
-                program = _compile(pin, work, report)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                program.replace(target)
+        report(f"{pins[0].name} {pins[0].version}", 0)
+        with filelock.FileLock(cache / "build.lock", timeout=BUILD_SECONDS), _work_folder(cache) as work:
+            for pin in pins:
+                target = cached_path(pin)
+                if not os.access(target, os.X_OK):
+                    program = _compile(pin, work, report)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    program.replace(target)
     except filelock.Timeout:
         raise ToolError(f"another build holds {cache / 'build.lock'} for too long") from None
     except OSError as error:
         raise ToolError(
-            f"can't build {pin.name} into {cache}: {error.strerror or error}",
+            f"can't build {names} into {cache}: {error.strerror or error}",
             hint="make the folder writable, or name another one in KUSTODIAN_CACHE",
         ) from None
-    return target
 
 
 def go_program() -> tuple[Path, dict[str, str]]:

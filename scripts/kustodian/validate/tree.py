@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kustodian import process
-from kustodian.errors import SecretsError, ToolError
+from kustodian.errors import SecretsError, ToolError, task
 from kustodian.finding import Finding
 from kustodian.secrets import envelope, sops
 
@@ -68,10 +68,10 @@ def check(root: Path, paths: Sequence[Path]) -> tuple[list[Finding], list[dict[s
 
 
 def _encrypted(text: bytes, name: str) -> Iterator[Finding]:
-    mend = f"change it with: invoke edit {name}; what was in the open must be replaced, because git keeps it"
+    mend = f"change it with: {task(f'edit {name}')}; what was in the open must be replaced, because git keeps it"
     try:
         if not sops.is_encrypted(text, name):
-            yield Finding(ENCRYPTED, "is not encrypted", file=name, mend=f"invoke encrypt {name}")
+            yield Finding(ENCRYPTED, "is not encrypted", file=name, mend=task(f"encrypt {name}"))
             return
         if envelope.format_of(name) not in ("yaml", "json"):
             for entry in envelope.flat(text, name)[1]:
@@ -134,7 +134,7 @@ def _plain_secret(document: yaml.Node, name: str) -> Iterator[Finding]:
                 resource=f"Secret/{envelope.scalar(document, 'metadata', 'name')}",
                 file=name,
                 line=node.start_mark.line + 1,
-                mend=f"name it *.sops.yaml and run: invoke encrypt {name}; replace the value, because git keeps it",
+                mend=f"name it *.sops.yaml and run: {task(f'encrypt {name}')}; replace the value, because git keeps it",
             )
 
 

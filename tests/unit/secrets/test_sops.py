@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kustodian import process
 from kustodian.errors import OutputError, SecretsError, ToolTimeout, UsageError
 from kustodian.secrets import sops
 
@@ -133,7 +132,7 @@ def test_a_file_that_was_changed_afterwards_has_a_broken_mac(
     encrypted.write_text(encrypted.read_text("utf-8").replace("name: s", "name: hunter2"), "utf-8")
     error = fails(binary, encrypted, env)
     assert error.message == f"{encrypted}: its content does not match its MAC: it was changed after encrypting"
-    assert error.hint == "restore it from git and change it with: invoke edit"
+    assert error.hint.startswith("restore it from git and change it with: invoke edit ")
 
 
 def test_a_file_whose_mac_is_of_another_file_has_a_broken_mac(repo: Repo, binary: Path, env: dict[str, str]) -> None:
@@ -159,12 +158,11 @@ def test_a_file_without_a_mac_has_a_broken_one(encrypted: Path, binary: Path, en
 def test_a_value_put_in_by_hand_is_not_quoted(encrypted: Path, binary: Path, env: dict[str, str]) -> None:
     encrypted.write_text(re.sub(r"(?m)^    b: ENC.*$", "    b: hunter2", encrypted.read_text("utf-8")), "utf-8")
     error = fails(binary, encrypted, env)
-    assert error.message.startswith(f"{encrypted}: sops failed (exit code ")
-    assert error.message.endswith("); its message is not shown because it may quote the content")
-    assert (
-        error.hint
-        == f"to see it, on your own terminal: {process.command_line([str(binary), 'decrypt', str(encrypted)])}"
+    assert error.message == (
+        f"{encrypted}:6: `stringData.b` is not encrypted though the file's rule says it must be "
+        "(edited by hand after encrypting?)"
     )
+    assert "hunter2" not in str(error)
 
 
 @pytest.mark.parametrize("text", [SECRET, "just text\n", "a: 'hunter2\n", ""])

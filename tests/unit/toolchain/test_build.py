@@ -45,8 +45,8 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_program_is_built_into_the_cache_and_nothing_else_stays(go: Path, tmp_path: Path) -> None:
     seen: list[tuple[str, int]] = []
-    path = build.build(AGE, lambda name, count: seen.append((name, count)))
-    assert path == tmp_path / "cache" / "bin" / "age-v1.3.2" / "age"
+    build.build([AGE], lambda name, count: seen.append((name, count)))
+    path = tmp_path / "cache" / "bin" / "age-v1.3.2" / "age"
     assert path.read_text("utf-8") == "built\n"
     assert sorted(entry.name for entry in (tmp_path / "cache").iterdir()) == ["bin", "build.lock"]
     assert seen == [("age v1.3.2", 0), ("age v1.3.2", 0), ("age v1.3.2", 1), ("age v1.3.2", 2)]
@@ -58,18 +58,18 @@ def test_a_program_is_built_into_the_cache_and_nothing_else_stays(go: Path, tmp_
 
 def test_flags_of_the_user_are_kept(go: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOFLAGS", "-p=1")
-    build.build(AGE, lambda _name, _count: None)
+    build.build([AGE], lambda _name, _count: None)
     assert (tmp_path / "log").read_text("utf-8").splitlines()[1].endswith("-p=1 -modcacherw -trimpath")
 
 
 def test_what_is_built_already_is_not_built_again(go: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        build.build(AGE, lambda _name, _count: None)
+        build.build([AGE], lambda _name, _count: None)
     assert (tmp_path / "log").read_text("utf-8").count("install") == 1
 
 
 def test_of_two_at_once_one_builds_and_the_other_waits(go: Path, tmp_path: Path) -> None:
-    threads = [threading.Thread(target=build.build, args=(AGE, lambda _name, _count: None)) for _ in range(4)]
+    threads = [threading.Thread(target=build.build, args=([AGE], lambda _name, _count: None)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -79,14 +79,14 @@ def test_of_two_at_once_one_builds_and_the_other_waits(go: Path, tmp_path: Path)
 
 def test_what_an_ended_build_left_behind_is_removed(go: Path, tmp_path: Path) -> None:
     (tmp_path / "cache" / "work-old" / "mod").mkdir(parents=True)
-    build.build(AGE, lambda _name, _count: None)
+    build.build([AGE], lambda _name, _count: None)
     assert not (tmp_path / "cache" / "work-old").exists()
 
 
 def test_a_build_that_fails_says_why_and_leaves_nothing(go: Path, tmp_path: Path) -> None:
     program(go, 'echo "go: downloading x" >&2\necho "dial tcp: no route" >&2\nexit 1\n')
     with pytest.raises(ToolError) as raised:
-        build.build(AGE, lambda _name, _count: None)
+        build.build([AGE], lambda _name, _count: None)
     assert raised.value.message == "can't build age v1.3.2: dial tcp: no route"
     assert raised.value.hint == (
         "a Go module proxy must be reachable (GOPROXY); or put the program of that version on PATH"
@@ -97,14 +97,14 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(go: Path, tmp_path: Path
 def test_a_build_that_fails_without_a_word(go: Path) -> None:
     program(go, "exit 1\n")
     with pytest.raises(ToolError) as raised:
-        build.build(AGE, lambda _name, _count: None)
+        build.build([AGE], lambda _name, _count: None)
     assert raised.value.message == "can't build age v1.3.2: go install failed"
 
 
 def test_source_other_than_the_pinned_one_is_refused(go: Path, tmp_path: Path) -> None:
     go.write_text(go.read_text("utf-8").replace(AGE.checksum, "h1:somebodyelse="), "utf-8")
     with pytest.raises(ToolError) as raised:
-        build.build(AGE, lambda _name, _count: None)
+        build.build([AGE], lambda _name, _count: None)
     assert raised.value.message == "the source of age v1.3.2 is not the one that is pinned (checksum differs)"
     assert raised.value.hint == "do not use it; find out what your Go module proxy serves"
     assert not (tmp_path / "cache" / "bin").exists()
@@ -114,7 +114,7 @@ def test_a_cache_that_cannot_be_written_is_named(go: Path, tmp_path: Path, monke
     (tmp_path / "file").touch()
     monkeypatch.setenv("KUSTODIAN_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(ToolError) as raised:
-        build.build(AGE, lambda _name, _count: None)
+        build.build([AGE], lambda _name, _count: None)
     assert raised.value.message == f"can't build age into {tmp_path / 'file' / 'cache'}: Not a directory"
     assert raised.value.hint == "make the folder writable, or name another one in KUSTODIAN_CACHE"
 
@@ -126,7 +126,7 @@ def test_another_build_that_never_ends_is_named(go: Path, tmp_path: Path, monkey
     (tmp_path / "cache").mkdir()
     lock = tmp_path / "cache" / "build.lock"
     with filelock.FileLock(lock), pytest.raises(ToolError) as raised:
-        build.build(AGE, lambda _name, _count: None)
+        build.build([AGE], lambda _name, _count: None)
     assert raised.value.message == f"another build holds {lock} for too long"
 
 

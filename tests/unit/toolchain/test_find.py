@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,8 @@ def _nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUSTODIAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{tmp_path / 'path'}{os.pathsep}/usr/bin{os.pathsep}/bin")
 
-    def no_build(pin: Pin, _report: toolchain.Report) -> Path:
-        raise AssertionError(f"{pin.name} would be built")
+    def no_build(pins: Sequence[Pin], _report: toolchain.Report) -> None:
+        raise AssertionError(f"{pins[0].name} would be built")
 
     monkeypatch.setattr(build, "build", no_build)
 
@@ -116,13 +116,12 @@ def test_without_building_a_wrong_version_is_named(tmp_path: Path, monkeypatch: 
 def test_what_is_missing_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, int]] = []
 
-    def fake(pin: Pin, report: toolchain.Report) -> Path:
-        report(pin.name, 7)
-        return tmp_path / "built"
+    def fake(pins: Sequence[Pin], report: toolchain.Report) -> None:
+        report(pins[0].name, 7)
 
     monkeypatch.setattr(build, "build", fake)
     assert toolchain.find("sops", report=lambda name, count: seen.append((name, count))) == toolchain.Tool(
-        SOPS, tmp_path / "built", "cache"
+        SOPS, toolchain.cached_path(SOPS), "cache"
     )
     assert seen == [("sops", 7)]
     toolchain.find("sops")
