@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kustodian.errors import SecretsError
-from kustodian.kustomization import Closure, Kustomization
+from kustodian.kustomization import Closure, Kustomization, is_inline
 from kustodian.resource import without_hash
 from kustodian.secrets import envelope
 
@@ -27,8 +27,8 @@ def declarations(closure: Closure, kind: str, name: str) -> list[Place]:
     """Every file that declares a resource of this kind and name; patches look the same and are among them."""
     return [
         (file, document.start_mark.line + 1)
-        for file, document, inline in _documents(closure)
-        if not inline and _is(document, kind, name)
+        for file, document, inline in _documents_of(closure, kind, name)
+        if not inline
     ]
 
 
@@ -42,9 +42,7 @@ def resource(closure: Closure, kind: str, name: str, pointer: str = "") -> Place
     outermost = closure.kustomizations[0].directory if closure.kustomizations else Path()
     declared: Place | None = None
     setting: list[tuple[bool, Place]] = []
-    for file, document, inline in _documents(closure):
-        if not _is(document, kind, name):
-            continue
+    for file, document, inline in _documents_of(closure, kind, name):
         if declared is None and not inline:
             declared = file, document.start_mark.line + 1
         depth, node = _descend(document, keys)
@@ -69,6 +67,21 @@ def config_key(closure: Closure, directory: Path, key: str) -> Place | None:
     return own[0] if own else (found[0] if len(found) == 1 else None)
 
 
+def _documents_of(closure: Closure, kind: str, name: str) -> list[tuple[Path, yaml.Node, bool]]:
+    """The documents of a rendered resource: of its kind, and of the name that is most like its own.
+
+    A prefix or a suffix of a Kustomization, and a content hash, stand around the name that a file has.
+    """
+    bare = without_hash(name)
+    found = []
+    for file, document, inline in _documents(closure):
+        own = envelope.scalar(document, "metadata", "name")
+        if own and envelope.scalar(document, "kind") == kind and (own == name or own in bare):
+            found.append((len(own), (file, document, inline)))
+    longest = max((length for length, _document in found), default=0)
+    return [document for length, document in found if length == longest]
+
+
 def _documents(closure: Closure) -> Iterator[tuple[Path, yaml.Node, bool]]:
     for path in closure.resources:
         try:
@@ -90,14 +103,8 @@ def _inline_patches(kustomization: Kustomization) -> Iterator[str]:
         if isinstance(item, dict) and isinstance(item.get("patch"), str):
             yield item["patch"]
     for item in kustomization.document.get("patchesStrategicMerge") or []:
-        if isinstance(item, str) and "\n" in item:
+        if isinstance(item, str) and is_inline(item):
             yield item
-
-
-def _is(document: yaml.Node, kind: str, name: str) -> bool:
-    own = envelope.scalar(document, "metadata", "name")
-    # A prefix or a suffix of a Kustomization, and a content hash, stand around the name that the file has.
-    return envelope.scalar(document, "kind") == kind and bool(own) and (own == name or own in without_hash(name))
 
 
 def _descend(node: yaml.Node, keys: Sequence[str]) -> tuple[int, yaml.Node]:

@@ -181,7 +181,7 @@ def test_a_file_that_is_missing_is_named_before_anything_is_decrypted(tmp_path: 
         for decrypt in (never, None):
             with pytest.raises(SecretsError) as raised:
                 ksops.generate(parse({**HEAD, **fields}), tmp_path, decrypt=decrypt)
-            assert raised.value.message == (f"gone.yaml: No such file or directory (a ksops document names it)")
+            assert raised.value.message == ("gone.yaml: No such file or directory (a ksops document names it)")
 
 
 @pytest.mark.parametrize("fields", [secret_from(files=["a"]), secret_from(envs=["a"])])
