@@ -49,7 +49,7 @@ def size(count: int) -> str:
 
 @contextlib.contextmanager
 def building() -> Iterator[Report]:
-    """Shows how far the building of programs is: a bar on a terminal, plain lines elsewhere, one for each when built."""
+    """Shows how far the building of programs is: a bar on a terminal, plain lines elsewhere."""
     display = _Bar() if is_terminal(sys.stderr) else _Lines()
     name, started = "", time.monotonic()
 
