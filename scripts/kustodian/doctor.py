@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from kustodian import process, toolchain
 from kustodian.console import plural
-from kustodian.errors import KustodianError, SecretsError, ToolError, task
+from kustodian.errors import KustodianError, SecretsError, ToolError, UsageError, task
 from kustodian.repository import Overlay, Repository
 from kustodian.secrets import envelope, sops
 from kustodian.toolchain.pins import PINS
@@ -54,7 +55,11 @@ def _git() -> Check:
     path = shutil.which("git")
     if path is None:
         return Check("git", False, "not on PATH", "install git")
-    return Check("git", True, f"{process.run([path, '--version'], timeout=10).stdout.decode().split()[-1]} ({path})")
+    done = process.run([path, "--version"], timeout=10)
+    version = re.search(rb"\d[\w.]*", done.stdout)  # not the last word: "git version 2.39.5 (Apple Git-154)"
+    if done.returncode != 0 or version is None:
+        return Check("git", False, f"{path} does not tell its version", "install git")
+    return Check("git", True, f"{version[0].decode()} ({path})")
 
 
 def _go() -> Check:
@@ -95,7 +100,14 @@ def _identities(repository: Repository) -> Iterator[Check]:
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "sops" / "age" / "keys.txt"
     if config.is_file():
         found.append(str(config))
-    found += [f"{repository.tree.name(key)} (public demo key)" for key in repository.demo_keys]
+    for key in repository.demo_keys:
+        if key.is_file():
+            found.append(f"{repository.tree.name(key)} (public demo key)")
+        else:
+            name = repository.tree.name(key)
+            yield Check(
+                "age identity", False, f"`demoKeys` of kustodian.yaml names {name}, which is no file", "correct it"
+            )
     yield Check("age identity", True if found else None, ", ".join(found) or "none; sealed builds need none")
 
 
@@ -120,7 +132,7 @@ def _key(repository: Repository, overlay: Overlay) -> Check:
         return Check(subject, None, f"encrypted for {recipients}; not tried, because sops is not installed yet")
     try:
         sops.decrypt(tool.path, file, env=sops.environment(repository.demo_keys))
-    except (SecretsError, ToolError):
+    except (SecretsError, ToolError, UsageError):
         advice = "sealed builds work without; to reveal, set SOPS_AGE_KEY_FILE to the recipient's identity"
         return Check(subject, None, f"not at hand: encrypted for {recipients}", advice)
     return Check(subject, True, f"at hand: it opens {repository.tree.name(file)}")
