@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from kustodian.finding import Finding
     from kustodian.validate import Report
 
+_WIDTH = 100
+"""Where long lists are wrapped; the same on every terminal, so that what CI prints compares."""
 _IN_FULL = 4
 """Up to how many overlays each gets its details; more get a line each."""
 
@@ -66,8 +69,10 @@ def validated(report: Report, seconds: float, stream: TextIO) -> None:
 def _details(outcome: Outcome, stream: TextIO) -> None:
     summary = outcome.summary
     assert summary is not None  # noqa: S101  the caller has looked
-    kinds = ", ".join(f"{count} {kind}" for kind, count in summary.kinds.items())
-    _line(f"    {kinds}", stream)
+    # A no-break space holds a number and its kind on one line.
+    kinds = ", ".join(f"{count}\u00a0{kind}" for kind, count in summary.kinds.items())
+    wrapped = textwrap.fill(kinds, _WIDTH, initial_indent="    ", subsequent_indent="    ")
+    _line(wrapped.replace("\u00a0", " "), stream)
     for image in summary.images:
         _line(f"    image {image}", stream)
     if summary.secrets:
