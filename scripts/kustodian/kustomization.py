@@ -24,6 +24,13 @@ _PLUGINS = ("generators", "transformers", "validators")
 _FILES = ("crds", "configurations")
 _FILES_IN_ITEMS = ("patches", "patchesJson6902", "replacements")
 _DATA_GENERATORS = ("configMapGenerator", "secretGenerator")
+_FIELDS = {
+    name.lower(): name
+    for name in (
+        *(*_FOLDERS_OR_FILES, *_PLUGINS, *_FILES, *_FILES_IN_ITEMS, *_DATA_GENERATORS),
+        *("apiVersion", "kind", "patchesStrategicMerge", "openapi"),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,10 @@ class Closure:
     """Files of resources and of patches: where a rendered resource can come from."""
     plugins: tuple[dict[str, Any], ...]
     """The documents of generators, transformers and validators."""
+    plugin_folders: tuple[Path, ...]
+    """Folders among those, which kustomize builds before it takes their resources for plugins."""
+    unread_plugins: tuple[str, ...]
+    """Why a file of plugins could not be read, a line each: what is in it is not known."""
     inputs: tuple[Path, ...]
     """Everything else that is read: data of generators, encrypted files, schemas, the plugins' own files."""
     remote: tuple[str, ...]
@@ -79,7 +90,7 @@ class Tree:
             document: Any = documents[0] if documents else {}
             if not problem and not isinstance(document, dict):
                 document, problem = {}, "must be a mapping"
-            self._read[file] = Kustomization(file.parent, file, document or {}, problem)
+            self._read[file] = Kustomization(file.parent, file, _canonical(document or {}), problem)
         return self._read[file]
 
     def closure(self, directory: Path, *, parse_resources: bool = False) -> Closure:
@@ -90,6 +101,8 @@ class Tree:
             tuple(walk.kustomizations.values()),
             tuple(dict.fromkeys(walk.resources)),
             tuple(walk.plugins),
+            tuple(dict.fromkeys(walk.plugin_folders)),
+            tuple(dict.fromkeys(walk.unread_plugins)),
             tuple(dict.fromkeys(walk.inputs)),
             tuple(dict.fromkeys(walk.remote)),
             tuple(dict.fromkeys(walk.problems)),
@@ -111,14 +124,30 @@ class Tree:
             return str(path)
 
 
+def _canonical(document: dict[Any, Any]) -> dict[str, Any]:
+    """The document with the fields that are looked at here as they are written here; kustomize ignores their case."""
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        field_name = _FIELDS.get(str(key).lower(), str(key))
+        before = found.get(field_name)
+        # Which of two counts is not known.
+        found[field_name] = before + value if isinstance(before, list) and isinstance(value, list) else value
+    return found
+
+
 def load_yaml(file: Path) -> tuple[list[Any], str]:
     """The documents of a YAML file, and in one line why it can't be read (or an empty string)."""
+    try:
+        return _documents(file.read_bytes())
+    except OSError as error:
+        return [], error.strerror or str(error)
+
+
+def _documents(text: bytes | str) -> tuple[list[Any], str]:
     import yaml
 
     try:
-        return list(yaml.load_all(file.read_bytes(), Loader=yaml.CSafeLoader)), ""
-    except OSError as error:
-        return [], error.strerror or str(error)
+        return list(yaml.load_all(text, Loader=yaml.CSafeLoader)), ""
     # Not only YAMLError: PyYAML takes `2024-13-01`, bytes that are not UTF-8, `!!bool x` and `!!timestamp x` otherwise.
     except (yaml.YAMLError, ValueError, KeyError, AttributeError) as error:
         return [], yaml_problem(error)
@@ -138,12 +167,16 @@ def is_inline(entry: str) -> bool:
 
 
 class _Walk:
-    def __init__(self, tree: Tree, parse_resources: bool) -> None:
+    def __init__(self, tree: Tree, parse_resources: bool, inside: tuple[Path, ...] = ()) -> None:
+        self.inside = inside
+        """The folders of plugins that this walk is in, so that a circle of them ends."""
         self.tree = tree
         self.parse_resources = parse_resources
         self.kustomizations: dict[Path, Kustomization] = {}
         self.resources: list[Path] = []
         self.plugins: list[dict[str, Any]] = []
+        self.plugin_folders: list[Path] = []
+        self.unread_plugins: list[str] = []
         self.inputs: list[Path] = []
         self.remote: list[str] = []
         self.problems: list[str] = []
@@ -160,7 +193,7 @@ class _Walk:
         found = self.tree.read(file)
         self.kustomizations[directory] = found
         if found.problem:
-            self.problems.append(f"{self.tree.name(file)}: {found.problem}")
+            self._unread(f"{self.tree.name(file)}: {found.problem}")
         for key in _FOLDERS_OR_FILES:
             for entry in _strings(found.document.get(key)):
                 self._resource(found, key, entry)
@@ -195,30 +228,49 @@ class _Walk:
             self.problems.append(f"{self.tree.name(by.file)}: {key}: {entry} does not exist")
 
     def _plugin(self, by: Kustomization, key: str, entry: str) -> None:
-        import yaml
+        if "\n" in entry or "{" in entry:  # kustomize looks first whether it is a document, wherever its brace stands
+            documents, problem = _documents(entry)
+            if problem:
+                self._unread(f"{self.tree.name(by.file)}: {key}: {problem}")
+            if problem or any(isinstance(document, dict) for document in documents):
+                self._plugin_documents(by.directory, documents)
+                return
+        path = by.directory / entry
+        if _is_folder(path):
+            self._plugin_folder(path.resolve(), asked_by=by)
+            return
+        self._file(by, key, entry, self.inputs)
+        if _is_file(path):
+            self._plugin_documents(by.directory, self._plugin_file(path))
 
-        if is_inline(entry):
-            try:
-                documents = list(yaml.load_all(entry, Loader=yaml.CSafeLoader))
-            except yaml.YAMLError as error:
-                self.problems.append(f"{self.tree.name(by.file)}: {key}: {yaml_problem(error)}")
-                return
-            base = by.directory
-        else:
-            path = by.directory / entry
-            if _is_folder(path):
-                # kustomize builds the folder and takes what comes out as plugins: it holds them as resources.
-                before = len(self.resources)
-                self.folder(path, asked_by=by)
-                for file in self.resources[before:]:
-                    self._plugin_documents(file.parent, load_yaml(file)[0])
-                return
-            self._file(by, key, entry, self.inputs)
-            if not _is_file(path):
-                return
-            documents = self._parse(path)
-            base = by.directory
-        self._plugin_documents(base, documents)
+    def _plugin_folder(self, folder: Path, asked_by: Kustomization) -> None:
+        # kustomize builds the folder and takes what comes out for plugins: it holds them as resources. The walk is one
+        # of its own, because the folder may be among the resources as well.
+        self.plugin_folders.append(folder)
+        if folder in self.inside:
+            return
+        below = _Walk(self.tree, self.parse_resources, (*self.inside, folder))
+        below.folder(folder, asked_by)
+        self.kustomizations |= {k: v for k, v in below.kustomizations.items() if k not in self.kustomizations}
+        self.resources += below.resources
+        self.plugins += below.plugins
+        self.plugin_folders += below.plugin_folders
+        self.unread_plugins += below.unread_plugins
+        self.inputs += below.inputs
+        self.remote += below.remote
+        self.problems += below.problems
+        for file in dict.fromkeys(below.resources):
+            self._plugin_documents(file.parent, self._plugin_file(file))
+
+    def _plugin_file(self, path: Path) -> list[Any]:
+        documents, problem = load_yaml(path)
+        if problem:
+            self._unread(f"{self.tree.name(path)}: {problem}")
+        return documents
+
+    def _unread(self, problem: str) -> None:
+        self.problems.append(problem)
+        self.unread_plugins.append(problem)
 
     def _plugin_documents(self, base: Path, documents: Iterable[object]) -> None:
         for document in documents:

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from kustodian import process
 from kustodian.errors import RenderError
-from kustodian.kustomization import FUNCTION_ANNOTATION, Closure
+from kustodian.render.plugins import needed
 from kustodian.repository import Overlay, Repository
-from kustodian.secrets import generator, ksops
+from kustodian.secrets import generator
 
 
 class Secrets(Enum):
@@ -52,7 +51,7 @@ class Renderer:
                 f"{overlay.path} is a Component: it can't be built on its own",
                 hint="list it under `components:` of an overlay and build that",
             )
-        plugins = self._plugins(overlay, closure)
+        plugins = needed(overlay.path, closure, self.repository.tree, self._build_plugins)
         done = process.run(
             self.command(overlay, plugins=plugins),
             cwd=self.repository.root,
@@ -96,19 +95,20 @@ class Renderer:
             "KUSTODIAN_SOPS": str(self.sops or ""),
         }
 
-    def _plugins(self, overlay: Overlay, closure: Closure) -> bool:
-        """Whether the overlay asks for our generator. Raises `RenderError` if it asks for any other program."""
-        ours = False
-        for document in closure.plugins:
-            program = _program(document)
-            if program == "ksops" or (program is None and ksops.is_ksops(document)):
-                ours = True
-            elif program is not None:
-                raise RenderError(
-                    f"{overlay.path}: the plugin {_name(document)} starts the program {program!r}",
-                    hint="only `path: ksops` is started: a render must not run code that a commit brings along",
-                )
-        return ours
+    def _build_plugins(self, folder: Path) -> bytes:
+        """A folder of plugins as kustomize renders it, without starting any."""
+        done = process.run(
+            self.command(self.repository.overlay_at(folder), plugins=False),
+            cwd=self.repository.root,
+            env=_go_environment(),
+            timeout=self.repository.settings.timeout_seconds,
+        )
+        if done.returncode != 0:
+            raise RenderError(
+                f"{self.repository.tree.name(folder)}: this folder of plugins can't be built without plugins",
+                hint=process.command_line(done.argv, self.repository.root),
+            )
+        return done.stdout
 
     def _failure(self, overlay: Overlay, done: process.Completed) -> RenderError:
         from kustodian.render.explain import explain
@@ -143,23 +143,3 @@ class Renderer:
 def _go_environment() -> dict[str, str]:
     # A kustomize run is short and its heap small: collecting garbage half as often saves a quarter of its time.
     return {"GOGC": "400", **os.environ}
-
-
-def _program(document: dict[str, Any]) -> str | None:
-    """The program that a plugin's document starts as an exec function; None if it is no exec function."""
-    annotations = (document.get("metadata") or {}).get("annotations") or {}
-    text = annotations.get(FUNCTION_ANNOTATION)
-    if not isinstance(text, str):
-        return None
-    import yaml
-
-    try:
-        function = yaml.load(text, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError:
-        return None
-    execution = function.get("exec") if isinstance(function, dict) else None
-    return str(execution.get("path", "")) if isinstance(execution, dict) else None
-
-
-def _name(document: dict[str, Any]) -> str:
-    return f"{document.get('kind')}/{(document.get('metadata') or {}).get('name')}"
