@@ -478,6 +478,19 @@ def test_an_edit_that_sops_gives_up_says_nothing_of_a_message_that_was_shown(
     assert encrypted.read_bytes() == before
 
 
+def test_what_somebody_else_wrote_meanwhile_is_not_overwritten(
+    encrypted: Path, binary: Path, identity: Identity, editor: Editor
+) -> None:
+    editor(f'sed -i s/hunter2/mine/ "$1"\necho theirs > {encrypted}\n')
+    with pytest.raises(SecretsError) as raised:
+        edit(encrypted, binary, identity)
+    assert raised.value.message == f"{encrypted}: was changed by somebody else meanwhile; nothing was overwritten"
+    assert encrypted.read_text("utf-8") == "theirs\n"
+    kept = encrypted.with_name(f"{encrypted.name}.edited").read_text("utf-8")
+    assert "ENC[" in kept
+    assert "mine" not in kept
+
+
 def test_what_would_stay_in_the_open_after_editing_is_refused(repo: Repo, identity: Identity, editor: Editor) -> None:
     repo.write({".sops.yaml": f"creation_rules:\n- encrypted_regex: ^stringData$\n  age: {identity.recipient}\n"})
     path = repo.encrypt("s.sops.yaml", SECRET)
