@@ -92,13 +92,14 @@ def edit(program: Path, file: Path, *, env: Mapping[str, str]) -> bool:
     sops keeps the plain text in a file while the editor runs: it lies in memory where the system has such a place, in
     a folder that only the user may enter, which is gone at the end however the editor ends.
     """
-    if not is_encrypted(_read(file), file.name):
+    before = _read(file)
+    if not is_encrypted(before, file.name):
         raise SecretsError(
             f"{file}: not encrypted, so there is nothing to decrypt for an editor", hint=task(f"encrypt {file}")
         )
     with _private_folder() as folder:
         copy = folder / file.name
-        shutil.copyfile(file, copy)
+        copy.write_bytes(before)
         code = process.run_attached(
             [program, "edit", copy], env={**env, "TMPDIR": str(folder)}, cwd=file.absolute().parent
         )
@@ -108,6 +109,13 @@ def edit(program: Path, file: Path, *, env: Mapping[str, str]) -> bool:
             raise _failure(file, process.Completed(("sops",), code, b"", b""), attached=True)
         text = copy.read_bytes()
         check_encrypted(text, file.name, str(file))
+        if _read(file) != before:
+            kept = file.with_name(f"{file.name}.edited")
+            write_atomically(kept, text, durable=True)
+            raise SecretsError(
+                f"{file}: was changed by somebody else meanwhile; nothing was overwritten",
+                hint=f"your version is in {kept}, encrypted: compare the two, and edit again",
+            )
         write_atomically(file, text, durable=True)
     return True
 
