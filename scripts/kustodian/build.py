@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -132,12 +133,16 @@ def summarize(text: bytes) -> Summary:
 
 def refuse_unless_ignored(target: Path) -> None:
     """Raises `OutputError` if git could pick `target` up: a revealed render must never be one `git add` away."""
-    folder = next(parent for parent in target.absolute().parents if parent.is_dir())
+    target = Path(os.path.realpath(target))  # where the content goes, through whatever links
+    folder = next(parent for parent in target.parents if parent.is_dir())
+    environment = {**os.environ, "LC_ALL": "C"}
     try:
-        inside = process.run(["git", "rev-parse", "--is-inside-work-tree"], cwd=folder, timeout=10)
-        if inside.returncode != 0 or inside.stdout.strip() != b"true":
+        inside = process.run(["git", "rev-parse", "--is-inside-work-tree"], cwd=folder, env=environment, timeout=10)
+        if b"not a git repository" in inside.stderr or inside.stdout.strip() == b"false":
             return
-        ignored = process.run(["git", "check-ignore", "--quiet", target.absolute()], cwd=folder, timeout=10)
+        if inside.returncode != 0:  # somebody else's repository, for example (safe.directory)
+            raise ToolError(inside.error_text)
+        ignored = process.run(["git", "check-ignore", "--quiet", target], cwd=folder, timeout=10)
     except ToolError as error:
         raise OutputError(f"can't ask git whether it ignores {target}: {error.message}") from None
     if ignored.returncode != 0:
