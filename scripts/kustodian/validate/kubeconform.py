@@ -14,7 +14,7 @@ from kustodian import process
 from kustodian.errors import ToolError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Complaint:
     """What kubeconform says of one resource. `fields` are pairs of a JSON pointer and a message."""
 
@@ -50,18 +50,19 @@ def check(program: Path, text: bytes, *, schemas: Sequence[str], skip: Sequence[
     except (ValueError, KeyError, TypeError):
         raise ToolError(f"kubeconform failed: {done.error_text or f'exit code {done.returncode}'}") from None
     resources = report.get("resources") or []
+    # Sorted, because kubeconform checks several at once and prints them as they are done.
     return Verdict(
         summary["valid"],
         summary["skipped"],
-        tuple(_complaint(item) for item in resources if item["status"] == "statusInvalid"),
-        tuple(_complaint(item) for item in resources if item["status"] == "statusError"),
+        tuple(sorted(_complaint(item) for item in resources if item["status"] == "statusInvalid")),
+        tuple(sorted(_complaint(item) for item in resources if item["status"] == "statusError")),
     )
 
 
 def _complaint(item: dict[str, Any]) -> Complaint:
     message = item.get("msg", "")
     return Complaint(
-        item.get("kind", ""), item.get("version", ""), item.get("name", ""), message, tuple(_fields(message))
+        item.get("kind", ""), item.get("version", ""), item.get("name", ""), message, tuple(sorted(_fields(message)))
     )
 
 
