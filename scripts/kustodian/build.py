@@ -133,7 +133,8 @@ def summarize(text: bytes) -> Summary:
 
 def refuse_unless_ignored(target: Path) -> None:
     """Raises `OutputError` if git could pick `target` up: a revealed render must never be one `git add` away."""
-    target = Path(os.path.realpath(target))  # where the content goes, through whatever links
+    given, target = target, Path(os.path.realpath(target))  # where the content goes, through whatever links
+    shown = f"{given}" if given.absolute() == target else f"{given} (through a link: {target})"
     folder = next(parent for parent in target.parents if parent.is_dir())
     environment = {**os.environ, "LC_ALL": "C"}
     try:
@@ -144,10 +145,10 @@ def refuse_unless_ignored(target: Path) -> None:
             raise ToolError(inside.error_text)
         ignored = process.run(["git", "check-ignore", "--quiet", target], cwd=folder, timeout=10)
     except ToolError as error:
-        raise OutputError(f"can't ask git whether it ignores {target}: {error.message}") from None
+        raise OutputError(f"can't ask git whether it ignores {shown}: {error.message}") from None
     if ignored.returncode != 0:
         raise OutputError(
-            f"{target} holds plain secrets and git does not ignore it",
+            f"{shown} holds plain secrets and git does not ignore it",
             hint="write to standard output (--output -), or add the folder to .gitignore",
         )
 

@@ -120,6 +120,7 @@ def test_json_summary(copy: Path) -> None:
 
 
 def test_a_run_from_a_subfolder(copy: Path) -> None:
+    assert invoke("build", "--env", "staging", cwd=copy).code == 0
     ran = invoke("build", "--env", "staging", "--output", "-", cwd=copy / "base" / "backend")
     assert ran.code == 0
     assert ran.out.encode() == (copy / "build/overlays/staging.yaml").read_bytes()

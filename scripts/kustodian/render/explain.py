@@ -15,6 +15,7 @@ from kustodian.repository import Overlay, Repository
 _HINTS = (
     (r"already registered id", "two files make the same resource: remove one, or turn it into a patch"),
     (r"expected kind (!=|to be different from) 'Component'", "list it under `components:`, not under `resources:`"),
+    (r"expected kind 'Component'", "list it under `resources:`, not under `components:`"),
     (r"is not in or below", "keep the file below the Kustomization, or set `loadRestrictor: none` in kustodian.yaml"),
     (r"no matches for Id|failed to find unique target", "the patch's target must name a resource that is rendered"),
     (r"must specify --enable-helm", "Helm charts inside a Kustomization are not rendered; render the chart beside it"),

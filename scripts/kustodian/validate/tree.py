@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ PLAIN_SECRET = "plain-secret"  # noqa: S105  a rule's id
 
 _MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
 _LARGEST = 10 * 1024 * 1024
-_SECRET = re.compile(rb"""kind["']?\s*:\s*["']?Secret\b""")
+_SECRET = re.compile(rb"""kind["']?\s*:\s*["']?Secret(List)?\b""")
 _GENERATOR = re.compile(rb"secretGenerator")
 _DEFINITION = re.compile(rb"CustomResourceDefinition")
 _ENCRYPTED_NAME = re.compile(r".+\.sops\.(yaml|yml|json|env|ini)$")
@@ -116,12 +117,27 @@ def _plain_secrets(text: bytes, name: str) -> Iterator[Finding]:
                         mend="encrypt the values with sops and bring them in by a ksops generator",
                     )
 
+        for patch in (*_items(document, "patches"), *_items(document, "patchesStrategicMerge")):
+            yield from _inline_patch(patch, name)
 
-def _plain_secret(document: yaml.Node, name: str) -> Iterator[Finding]:
-    kind = envelope.scalar(document, "kind")
+
+def _inline_patch(patch: yaml.Node, name: str) -> Iterator[Finding]:
+    text = envelope.scalar(patch, "patch") or (patch.value if isinstance(patch.value, str) else "")
+    if not _SECRET.search(text.encode()):
+        return
+    for finding in _plain_secrets(text.encode(), name):
+        # Its own lines count from the patch's first; the patch's place is what a person finds.
+        mend = (
+            "encrypt the values in a file of their own; a ksops generator merges them (kustomize's `behavior: merge`)"
+        )
+        yield replace(finding, line=patch.start_mark.line + 1, mend=mend)
+
+
+def _plain_secret(document: yaml.Node, name: str, kind: str = "") -> Iterator[Finding]:
+    kind = envelope.scalar(document, "kind") or kind
     if kind.endswith("List"):
         for item in _items(document, "items"):
-            yield from _plain_secret(item, name)
+            yield from _plain_secret(item, name, kind.removesuffix("List"))
     if kind != "Secret":
         return
     for path, node in envelope.leaves(document):

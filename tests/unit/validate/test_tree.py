@@ -73,6 +73,7 @@ def encrypted(message: str, *, file: str = "s.sops.yaml", line: int = 0) -> Find
             "  data: {a: x}\n- kind: List\n  items:\n  - kind: Secret\n    metadata: {name: t}\n    data: {b: eA==}\n",
             [plain("data.a", 6), plain("data.b", 13, name="t")],
         ),
+        ("kind: SecretList\nitems:\n- metadata: {name: s}\n  data: {a: eA==}\n", [plain("data.a", 4)]),
         # nothing to find
         (SECRET, []),
         (f"{SECRET}data:\n", []),
@@ -88,6 +89,19 @@ def encrypted(message: str, *, file: str = "s.sops.yaml", line: int = 0) -> Find
 )
 def test_a_value_of_a_secret_in_the_open_is_found_at_its_line(tmp_path: Path, text: str, want: list[Finding]) -> None:
     assert findings(tmp_path, {"s.yaml": text}) == want
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "patches:\n- patch: |-\n    kind: Secret\n    metadata: {name: s}\n    data: {a: eA==}\n",
+        "patchesStrategicMerge:\n- |-\n  kind: Secret\n  metadata: {name: s}\n  data: {a: eA==}\n",
+    ],
+)
+def test_a_patch_written_into_a_kustomization_is_looked_at(tmp_path: Path, text: str) -> None:
+    (finding,) = findings(tmp_path, {"kustomization.yaml": text})
+    assert (finding.message, finding.line) == ("the Secret holds `data.a` in plain text", 2)
+    assert "behavior: merge" in finding.mend
 
 
 def test_json_is_looked_at_too(tmp_path: Path) -> None:
