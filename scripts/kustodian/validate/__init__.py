@@ -6,16 +6,18 @@ schema, a schema that is none.
 
 from __future__ import annotations
 
+import math
 import re
+import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kustodian import locate, pool
-from kustodian.errors import ExitCode, Interrupted, KustodianError, RenderError
+from kustodian.errors import ExitCode, Interrupted, KustodianError, OutputError, RenderError, ToolError
 from kustodian.finding import Finding
 from kustodian.render import Renderer
 from kustodian.repository import Overlay
@@ -24,6 +26,10 @@ from kustodian.validate import config, kubeconform, schemas, tree
 
 SCHEMA = "schema"
 CONFIG = "config"
+
+_GROUP = 25
+"""Up to how many overlays one run of kubeconform checks."""
+_DEFINITION = b"kind: CustomResourceDefinition"
 
 
 @dataclass(frozen=True)
@@ -67,13 +73,16 @@ class Validator:
 
     def validate(self, overlays: Sequence[Overlay], *, on_done: Callable[[Checked], None]) -> Report:
         """Check each overlay and, once, the tree. `on_done` sees each overlay as it finishes."""
-        checked: dict[int, Checked] = {}
+        checked: dict[Overlay, Checked] = {}
         findings, _definitions = self._tree
         _ = self._schema_locations  # made before the workers start, which would each make them
-        for position, result in pool.each(self._check, overlays):
-            checked[position] = result
-            on_done(result)
-        return Report(tuple(checked[position] for position in sorted(checked)), tuple(findings))
+        size = max(1, min(_GROUP, math.ceil(len(overlays) / pool.workers())))
+        groups = [overlays[start : start + size] for start in range(0, len(overlays), size)]
+        for _position, results in pool.each(self._check, groups):
+            for result in results:
+                checked[result.overlay] = result
+                on_done(result)
+        return Report(tuple(checked[overlay] for overlay in overlays), tuple(findings))
 
     @cached_property
     def _tree(self) -> tuple[list[Finding], list[dict[str, Any]]]:
@@ -82,54 +91,99 @@ class Validator:
 
     @cached_property
     def _schema_locations(self) -> list[str]:
+        """The repository's own kinds before Kubernetes': kubeconform knows a group by its first word only there."""
         locations = [f"{schemas.kubernetes(self.kubernetes_version, self.cache)}/{schemas.KUBERNETES}"]
         if custom := schemas.custom(self._tree[1], self.cache):
-            locations.append(f"{custom}/{schemas.CUSTOM}")
+            locations.insert(0, f"{custom}/{schemas.CUSTOM}")
         return locations
 
-    def _check(self, overlay: Overlay) -> Checked:
+    def _check(self, overlays: Sequence[Overlay]) -> list[Checked]:
+        """Render the overlays of a group, one text in memory at a time, then hold all of them to their schemas."""
+        done: list[Checked] = []
+        with tempfile.TemporaryDirectory(prefix="kustodian-") as folder:
+            rendered: dict[Path, Checked] = {}
+            for number, overlay in enumerate(overlays):
+                file = Path(folder) / f"{number}.yaml"
+                try:
+                    rendered[file] = self._rendered(overlay, file)
+                except Interrupted:
+                    raise
+                except KustodianError as error:
+                    done.append(Checked(overlay, 0.0, errors=(error,)))
+            started = time.monotonic()
+            verdicts = self._verdicts(list(rendered))
+            share = (time.monotonic() - started) / max(1, len(rendered))
+            for file, checked in rendered.items():
+                done.append(self._judged(checked, file, verdicts[file], share))
+        return done
+
+    def _rendered(self, overlay: Overlay, file: Path) -> Checked:
+        """The overlay's render in `file`, and what can be said of it without schemas."""
         started = time.monotonic()
+        text = self.renderer.render(overlay)
         try:
-            text = self.renderer.render(overlay)
-            resources = list(split(text))
-            verdict = self._held_to_schemas(text, resources)
-            findings = [
-                *self._schema_findings(overlay, verdict, resources),
-                *self._config_findings(overlay, resources),
-            ]
-        except Interrupted:
-            raise
-        except KustodianError as error:
-            return Checked(overlay, time.monotonic() - started, errors=(error,))
+            file.write_bytes(text)
+        except OSError as error:
+            raise OutputError(f"can't write {file}: {error.strerror or error}") from None
+        resources = list(split(text))
+        findings = tuple(self._config_findings(overlay, resources))
         return Checked(
-            overlay,
-            time.monotonic() - started,
-            len(resources),
-            verdict.skipped,
-            tuple(findings),
-            tuple(self._unchecked(overlay, verdict)),
+            overlay, time.monotonic() - started, len(resources), sum(map(self._is_skipped, resources)), findings
         )
 
-    def _held_to_schemas(self, text: bytes, resources: Sequence[Resource]) -> kubeconform.Verdict:
+    def _is_skipped(self, resource: Resource) -> bool:
+        skipped = self.renderer.repository.settings.skip_kinds
+        return bool(skipped) and bool({resource.kind, f"{resource.api_version}/{resource.kind}"} & skipped)
+
+    def _verdicts(self, files: Sequence[Path]) -> dict[Path, kubeconform.Verdict | ToolError]:
+        """A verdict on each file. What fails for many files at once is tried for each of them alone."""
+        alone = [file for file in files if _DEFINITION in file.read_bytes()]
+        together = [file for file in files if file not in alone]
+        found: dict[Path, kubeconform.Verdict | ToolError] = {}
+        for group in (together, *([file] for file in alone)):
+            if not group:
+                continue
+            try:
+                found |= self._held_to_schemas(group)
+            except ToolError as error:
+                found |= {group[0]: error} if len(group) == 1 else {}
+                for file in group if len(group) > 1 else ():
+                    found |= self._verdicts([file])
+        return found
+
+    def _held_to_schemas(self, files: Sequence[Path]) -> dict[Path, kubeconform.Verdict]:
         settings = self.renderer.repository.settings
         locations = list(self._schema_locations)
-        # Definitions that only the render holds (from a remote base, say) count as well.
-        own = [resource.document for resource in resources if resource.kind == "CustomResourceDefinition"]
-        if own and (folder := schemas.custom(own, self.cache)):
-            locations.append(f"{folder}/{schemas.CUSTOM}")
+        if len(files) == 1:
+            # A definition that the render holds counts before the tree's: it is what is applied.
+            resources = split(files[0].read_bytes())
+            own = [resource.document for resource in resources if resource.kind == "CustomResourceDefinition"]
+            if own and (folder := schemas.custom(own, self.cache)):
+                locations.insert(0, f"{folder}/{schemas.CUSTOM}")
         return kubeconform.check(
             self.program,
-            text,
+            files,
             schemas=locations,
             skip=sorted(settings.skip_kinds),
-            timeout=settings.timeout_seconds,
+            timeout=settings.timeout_seconds * len(files),
+        )
+
+    def _judged(
+        self, checked: Checked, file: Path, verdict: kubeconform.Verdict | ToolError, seconds: float
+    ) -> Checked:
+        """What is known of an overlay with the verdict on its render added."""
+        checked = replace(checked, seconds=checked.seconds + seconds)
+        if isinstance(verdict, ToolError):
+            return replace(checked, errors=(verdict,))
+        overlay = checked.overlay
+        findings = self._schema_findings(overlay, verdict, list(split(file.read_bytes()))) if verdict.invalid else []
+        return replace(
+            checked, findings=(*findings, *checked.findings), errors=tuple(self._unchecked(overlay, verdict))
         )
 
     def _schema_findings(
         self, overlay: Overlay, verdict: kubeconform.Verdict, resources: Sequence[Resource]
     ) -> list[Finding]:
-        if not verdict.invalid:
-            return []
         repository = self.renderer.repository
         closure = repository.tree.closure(overlay.directory)
         ids: dict[tuple[str, str], set[str]] = {}

@@ -16,15 +16,19 @@ pytestmark = pytest.mark.xdist_group("schemas")
 
 
 @pytest.fixture
-def check(kubernetes: Path, tool: Callable[[str], Path]) -> Callable[..., Verdict]:
+def check(kubernetes: Path, tool: Callable[[str], Path], tmp_path: Path) -> Callable[..., Verdict]:
+    file = tmp_path / "render.yaml"
+
     def run(text: str, *skip: str) -> Verdict:
+        file.write_text(text, "utf-8")
         locations = (f"{kubernetes}/{schemas.KUBERNETES}",)
-        return kubeconform.check(tool("kubeconform"), text.encode(), schemas=locations, skip=skip, timeout=30)
+        return kubeconform.check(tool("kubeconform"), [file], schemas=locations, skip=skip, timeout=30)[file]
 
     return run
 
 
 Check = Callable[..., Verdict]
+FILE = Path("a render.yaml")
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n"
 
 
@@ -38,7 +42,7 @@ def test_every_field_that_is_wrong_is_named(check: Check) -> None:
         ("/spec/ports/1", "missing property 'port'"),
         ("/status", "got number, want null or object"),
     )
-    assert (verdict.valid, verdict.skipped, verdict.unchecked) == (0, 0, ())
+    assert verdict.unchecked == ()
 
 
 def test_resources_are_told_apart(check: Check) -> None:
@@ -51,7 +55,6 @@ def test_resources_are_told_apart(check: Check) -> None:
         ]
     )
     verdict = check(text)
-    assert verdict.valid == 1
     assert [(complaint.kind, complaint.name, complaint.fields) for complaint in verdict.invalid] == [
         ("ConfigMap", "m", (("/data/a", "got number, want null or string"),)),
         ("Service", "t", (("/spec", "got number, want null or object"),)),
@@ -61,8 +64,9 @@ def test_resources_are_told_apart(check: Check) -> None:
 
 def test_kinds_may_be_skipped(check: Check) -> None:
     text = "apiVersion: a.b/v1\nkind: Custom\nmetadata: {name: c}\n---\n" + SERVICE + "spec: 1\n"
-    assert check(text, "Custom", "v1/Service") == Verdict(0, 2, (), ())
-    assert check(text, "a.b/v1/Custom").skipped == 1
+    assert check(text, "Custom", "v1/Service") == Verdict()
+    assert check(text, "a.b/v1/Custom").unchecked == ()
+    assert len(check(text, "a.b/v1/Custom").invalid) == 1
 
 
 @pytest.mark.parametrize("text", ["", "---\n", "# nothing\n"])
@@ -96,7 +100,7 @@ def test_what_is_no_resource_could_not_be_checked(check: Check) -> None:
 def test_the_innermost_complaints_are_read_from_the_message(
     tmp_path: Path, message: str, fields: tuple[tuple[str, str], ...] | None
 ) -> None:
-    item = {"kind": "K", "version": "v1", "name": "n", "status": "statusInvalid", "msg": message}
+    item = {"filename": str(FILE), "kind": "K", "version": "v1", "name": "n", "status": "statusInvalid", "msg": message}
     (complaint,) = stand_in(tmp_path, {"resources": [item], "summary": {"valid": 3, "skipped": 2}}).invalid
     assert complaint.message == message
     assert complaint.fields == (
@@ -106,30 +110,32 @@ def test_the_innermost_complaints_are_read_from_the_message(
 
 def stand_in(folder: Path, report: dict[str, Any]) -> Verdict:
     (folder / "report.json").write_text(json.dumps(report), "utf-8")
-    fake = program(folder / "kubeconform", f'cat > /dev/null\ncat "{folder}/report.json"\nexit 1\n')
-    return kubeconform.check(fake, b"x", schemas=[], skip=(), timeout=10)
+    fake = program(folder / "kubeconform", f'cat "{folder}/report.json"\nexit 1\n')
+    return kubeconform.check(fake, [FILE], schemas=[], skip=(), timeout=10)[FILE]
 
 
 def test_valid_skipped_and_empty_resources_are_no_complaints(tmp_path: Path) -> None:
-    resources = [{"status": status, "kind": "K"} for status in ("statusValid", "statusSkipped", "statusEmpty")]
-    assert stand_in(tmp_path, {"resources": resources, "summary": {"valid": 1, "skipped": 1}}) == Verdict(1, 1, (), ())
-    assert stand_in(tmp_path, {"resources": None, "summary": {"valid": 0, "skipped": 0}}) == Verdict(0, 0, (), ())
+    resources = [
+        {"filename": str(FILE), "status": status, "kind": "K"}
+        for status in ("statusValid", "statusSkipped", "statusEmpty")
+    ]
+    assert stand_in(tmp_path, {"resources": resources, "summary": {"valid": 1, "skipped": 1}}) == Verdict()
+    assert stand_in(tmp_path, {"resources": None, "summary": {"valid": 0, "skipped": 0}}) == Verdict()
 
 
 def test_the_command_line_is_strict_and_has_every_location_in_order(tmp_path: Path) -> None:
     fake = program(
         tmp_path / "kubeconform",
         f"""
-        cat > "{tmp_path}/stdin"
         printf '%s\\n' "$@" > "{tmp_path}/arguments"
         echo '{{"resources": [], "summary": {{"valid": 0, "skipped": 0}}}}'
         """,
     )
-    kubeconform.check(fake, b"kind: X\n", schemas=["/a b/{{.X}}", "/c"], skip=["B", "A"], timeout=10)
-    assert (tmp_path / "stdin").read_bytes() == b"kind: X\n"
+    files = [FILE, Path("/b.yaml")]
+    kubeconform.check(fake, files, schemas=["/a b/{{.X}}", "/c"], skip=["B", "A"], timeout=10)
     assert (tmp_path / "arguments").read_text("utf-8").splitlines() == [
-        *("-strict", "-summary", "-output", "json"),
-        *("-schema-location", "/a b/{{.X}}", "-schema-location", "/c", "-skip", "B,A", "-"),
+        *("-strict", "-summary", "-output", "json", "-n", "1"),
+        *("-schema-location", "/a b/{{.X}}", "-schema-location", "/c", "-skip", "B,A", "a render.yaml", "/b.yaml"),
     ]
 
 
@@ -144,10 +150,22 @@ def test_the_command_line_is_strict_and_has_every_location_in_order(tmp_path: Pa
 )
 def test_a_failure_of_the_program_is_an_error(tmp_path: Path, body: str, message: str) -> None:
     with pytest.raises(ToolError) as raised:
-        kubeconform.check(program(tmp_path / "kubeconform", body), b"", schemas=[], skip=(), timeout=10)
+        kubeconform.check(program(tmp_path / "kubeconform", body), [FILE], schemas=[], skip=(), timeout=10)
     assert raised.value.message == message
+
+
+def test_each_file_has_a_verdict_of_its_own(kubernetes: Path, tool: Callable[[str], Path], tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(SERVICE, "utf-8")
+    bad.write_text(f"{SERVICE}spec: 1\n", "utf-8")
+    locations = (f"{kubernetes}/{schemas.KUBERNETES}",)
+    found = kubeconform.check(tool("kubeconform"), [good, bad], schemas=locations, skip=(), timeout=30)
+    assert found[good] == Verdict()
+    assert [complaint.fields for complaint in found[bad].invalid] == [(("/spec", "got number, want null or object"),)]
 
 
 def test_a_program_that_hangs_is_ended(tmp_path: Path) -> None:
     with pytest.raises(ToolTimeout):
-        kubeconform.check(program(tmp_path / "kubeconform", "exec sleep 60\n"), b"", schemas=[], skip=(), timeout=0.2)
+        kubeconform.check(
+            program(tmp_path / "kubeconform", "exec sleep 60\n"), [FILE], schemas=[], skip=(), timeout=0.2
+        )

@@ -13,7 +13,7 @@ from kustodian.render import Renderer
 from kustodian.repository import Repository
 from kustodian.validate import Checked, Report, Validator
 
-from ..kit import Files, write
+from ..kit import Files, program, write
 
 pytestmark = pytest.mark.xdist_group("schemas")
 
@@ -208,3 +208,47 @@ def test_exit_codes_tell_findings_from_errors() -> None:
     finding = Finding("schema", "x")
     assert Report(()).exit_code is ExitCode.CLEAN
     assert Report((), (finding,)).exit_code is ExitCode.FINDINGS
+
+
+def test_many_overlays_share_a_run_and_keep_their_own_findings(validate: Validate) -> None:
+    files = {"base/kustomization.yaml": "resources: [web.yaml]\n", "base/web.yaml": SERVICE}
+    for number in range(7):
+        files[f"overlays/o{number}/kustomization.yaml"] = "resources: [../../base]\n"
+    files["overlays/o3/kustomization.yaml"] += (
+        "patches:\n- patch: '{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {type: 1}}'\n"
+    )
+    files["overlays/o5/kustomization.yaml"] = "resources: [gone.yaml]\n"
+    report = validate(files)
+    assert [len(checked.findings) for checked in report.overlays] == [0, 0, 0, 1, 0, 0, 0]
+    assert [len(checked.errors) for checked in report.overlays] == [0, 0, 0, 0, 0, 1, 0]
+    assert [checked.resources for checked in report.overlays] == [1, 1, 1, 1, 1, 0, 1]
+
+
+def test_a_run_that_fails_for_many_is_tried_for_each_alone(
+    tmp_path: Path, kubernetes: Path, tool: Callable[[str], Path]
+) -> None:
+    # As if one file made the program die: it does so for two files, and for the one that says so.
+    fake = program(
+        tmp_path / "kubeconform",
+        f"""
+        count=0
+        for last; do case "$last" in *.yaml) count=$((count + 1)) ;; esac; done
+        if [ $count = 1 ] && ! grep -q "name: bad" "$last"; then exec {tool("kubeconform")} "$@"; fi
+        echo died >&2
+        exit 3
+        """,
+    )
+    files: dict[str, str | bytes] = {
+        f"overlays/{name}/kustomization.yaml": f"resources: [s.yaml]\nnamePrefix: {name}-\n" for name in "abcd"
+    }
+    files |= {f"overlays/{name}/s.yaml": SERVICE for name in "abcd"}
+    files["overlays/c/kustomization.yaml"] = "resources: [s.yaml]\nnamePrefix: bad\n"
+    repository = Repository.open(write(tmp_path / "repo", files))
+    validator = Validator(Renderer(repository, tool("kustomize")), fake, "1.36", kubernetes.parents[1])
+    report = validator.validate(repository.overlays, on_done=lambda _checked: None)
+    assert [[error.message for error in checked.errors] for checked in report.overlays] == [
+        [],
+        [],
+        ["kubeconform failed: died"],
+        [],
+    ]
