@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,12 @@ CUSTOM = "{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json"
 
 _REVISION = "1"
 """Of the conversion below: change it when the conversion changes."""
+
+# What may become part of a path: names as Kubernetes allows them, and no others.
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_GROUP = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
+_VERSION = re.compile(_LABEL)
 
 
 def kubernetes(version: str, cache: Path) -> Path:
@@ -109,47 +116,109 @@ def _references(schema: Any) -> Iterator[str]:
                 yield from _references(value)
 
 
+class _Damaged(ValueError):
+    """A part of a definition is not of the type that it must be."""
+
+
 def _of_definition(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    spec = definition.get("spec") or {}
-    group, kind = spec.get("group"), (spec.get("names") or {}).get("kind")
-    if not (isinstance(group, str) and isinstance(kind, str)):
+    """Name and schema of each version that is served; what the API server would refuse is passed over."""
+    spec = _mapping(definition.get("spec"))
+    group, kind = _text(spec.get("group")), _text(_mapping(spec.get("names")).get("kind"))
+    if not (_GROUP.fullmatch(group) and _KIND.fullmatch(kind)):
         return
     versions = spec.get("versions")
-    for version in versions if isinstance(versions, list) else []:
-        if not isinstance(version, dict):
+    for version in map(_mapping, versions if isinstance(versions, list) else []):
+        name = _text(version.get("name"))
+        if not _VERSION.fullmatch(name) or version.get("served") is False:
             continue
-        schema = (version.get("schema") or {}).get("openAPIV3Schema")
-        if not isinstance(schema, dict):
-            schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-        strict = _strict(schema)
-        strict.setdefault("properties", {}).update(
-            apiVersion={"type": "string"}, kind={"type": "string"}, metadata={"type": "object"}
-        )
-        yield f"{group}/{kind.lower()}_{version.get('name')}.json", strict
+        try:
+            strict = _of_version(version)
+        except (ValueError, RecursionError):  # as well of json, for anchors that contain themselves
+            continue
+        yield f"{group}/{kind.lower()}_{name}.json", strict
 
 
-def _strict(schema: Any) -> dict[str, Any]:
-    """A structural schema (apiextensions/v1) as JSON Schema that refuses what the API server would prune."""
-    if not isinstance(schema, dict):
+def _mapping(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _of_version(version: dict[str, Any]) -> dict[str, Any]:
+    """The schema of one version. Raises `_Damaged`, among others."""
+    schema = _part(version, "schema", dict, {}).get("openAPIV3Schema")
+    if schema is None:
+        schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    # YAML has dates, and keys of any type; JSON doesn't.
+    strict = _strict(json.loads(json.dumps(schema, default=str, skipkeys=True)))
+    strict.setdefault("properties", {}).update(
+        apiVersion={"type": "string"}, kind={"type": "string"}, metadata={"type": "object"}
+    )
+    return strict
+
+
+def _part(parent: dict[str, Any], key: str, types: type | tuple[type, ...], default: Any = None) -> Any:
+    """A value that must be of these types or, as for the API server, may be null instead of missing."""
+    value = parent.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, types):
+        raise _Damaged(key)
+    return value
+
+
+def _strict(schema: Any, *, tests: bool = False) -> dict[str, Any]:
+    """A structural schema (apiextensions/v1) as JSON Schema that refuses what the API server would prune.
+
+    `tests`: the schema stands within a `not`, `allOf`, `anyOf` or `oneOf`. It tests fields which are defined outside of
+    it, so that nothing is pruned for not being in it.
+    """
+    if schema is None:
         return {}
-    result = {key: value for key, value in schema.items() if not key.startswith("x-") and key != "description"}
-    for key in ("properties", "patternProperties"):
-        if isinstance(schema.get(key), dict):
-            result[key] = {name: _strict(value) for name, value in schema[key].items()}
-    for key in ("items", "additionalProperties", "not"):
-        if isinstance(schema.get(key), dict):
-            result[key] = _strict(schema[key])
-    embedded = bool(schema.get("x-kubernetes-embedded-resource"))
-    if embedded:
-        result.setdefault("properties", {}).update(apiVersion={}, kind={}, metadata={})
-    closed = not schema.get("x-kubernetes-preserve-unknown-fields")
-    if closed and isinstance(schema.get("properties"), dict) and "additionalProperties" not in schema:
+    if not isinstance(schema, dict):
+        raise _Damaged
+    result = {
+        key: value
+        for key, value in schema.items()
+        if not key.startswith("x-") and key != "description" and value is not None
+    }
+    result.update(_strict_parts(schema, tests=tests))
+    if not tests and "additionalProperties" not in result and _prunes(schema):
         result["additionalProperties"] = False
+    if schema.get("x-kubernetes-embedded-resource"):
+        result.setdefault("properties", {}).update(apiVersion={}, kind={}, metadata={})
     _adapt_type(schema, result)
     for limit in ("exclusiveMinimum", "exclusiveMaximum"):
         if result.get(limit) is False:  # kubeconform reads draft 4, where it may not stand without its limit
             del result[limit]
     return result
+
+
+def _strict_parts(schema: dict[str, Any], *, tests: bool) -> Iterator[tuple[str, Any]]:
+    for key in ("properties", "patternProperties"):
+        if (properties := _part(schema, key, dict)) is not None:
+            yield key, {name: _strict(value, tests=tests) for name, value in properties.items()}
+    if (items := _part(schema, "items", dict)) is not None:
+        yield "items", _strict(items, tests=tests)
+    additional = _part(schema, "additionalProperties", (dict, bool))
+    if isinstance(additional, dict):
+        yield "additionalProperties", _strict(additional, tests=tests)
+    if (refused := _part(schema, "not", dict)) is not None:
+        yield "not", _strict(refused, tests=True)
+    for key in ("allOf", "anyOf", "oneOf"):
+        if (parts := _part(schema, key, list)) is not None:
+            yield key, [_strict(part, tests=True) for part in parts]
+
+
+def _prunes(schema: dict[str, Any]) -> bool:
+    """Whether the API server drops fields that are not among the properties, of which there may be none."""
+    if schema.get("x-kubernetes-preserve-unknown-fields"):
+        return False
+    if schema.get("properties") is not None:
+        return True
+    return schema.get("type") == "object" and not schema.get("x-kubernetes-embedded-resource")
 
 
 def _adapt_type(schema: dict[str, Any], result: dict[str, Any]) -> None:
@@ -170,8 +239,10 @@ def _publish(target: Path, files: Iterable[tuple[str, dict[str, Any]]]) -> None:
         try:
             for name, schema in files:
                 path = work / name
+                if work not in path.parents or ".." in path.relative_to(work).parts:
+                    raise OutputError(f"can't write schemas to {target}: {name} isn't below it")
                 path.parent.mkdir(exist_ok=True)
-                path.write_text(json.dumps(schema, separators=(",", ":")), "utf-8")
+                path.write_text(json.dumps(schema, separators=(",", ":"), default=str), "utf-8")
             work.chmod(0o755)
             work.rename(target)
         finally:
