@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 
 from invoke import Argument, Exit, Program
@@ -50,7 +51,10 @@ def _usage() -> Iterator[None]:
 def main() -> None:
     """Entry point of the console script."""
     os.environ[PROGRAM] = "kustodian"
-    Kustodian(name="kustodian", binary="kustodian", namespace=collection(), version=__version__).run()
+    try:
+        Kustodian(name="kustodian", binary="kustodian", namespace=collection(), version=__version__).run()
+    except KeyboardInterrupt:  # before a task has begun
+        sys.exit(int(ExitCode.ERROR))
 
 
 if __name__ == "__main__":

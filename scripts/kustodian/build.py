@@ -7,14 +7,15 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from kustodian import pool, process
 from kustodian.errors import Interrupted, KustodianError, OutputError, ToolError
 from kustodian.files import write_atomically
 from kustodian.render import Renderer, Secrets
-from kustodian.repository import Overlay, Repository
+from kustodian.repository import Overlay
 from kustodian.resource import images, split
 from kustodian.secrets.seal import PREFIX
 
@@ -49,8 +50,6 @@ class Outcome:
     output: str = ""
     """The file that was written, `-` for standard output."""
     error: KustodianError | None = None
-    text: bytes = field(default=b"", repr=False, compare=False)
-    """The render itself where it goes to standard output; empty where it went to a file."""
 
     def as_json(self) -> dict[str, object]:
         """The documented JSON form (docs/build.md)."""
@@ -72,47 +71,62 @@ class Outcome:
 
 
 def build(
-    renderer: Renderer, overlays: Sequence[Overlay], *, output: Path | None, on_done: Callable[[Outcome], None]
+    renderer: Renderer,
+    overlays: Sequence[Overlay],
+    *,
+    output: Path | BinaryIO,
+    on_done: Callable[[Outcome], None],
 ) -> list[Outcome]:
-    """Render each overlay into `output`/<its path>.yaml; without `output` the outcomes carry the text.
+    """Render each overlay into `output`/<its path>.yaml, or one after the other into a stream.
 
     `on_done` is called for each, as they finish; the list is in the order of `overlays`. Raises `Interrupted`, and
     `OutputError` before anything is rendered if revealed renders would be written where git could pick them up.
     """
     revealed = renderer.secrets is Secrets.REVEALED
-    targets: dict[Overlay, Path] = {}
-    if output is not None:
-        suffix = ".revealed.yaml" if revealed else ".yaml"
-        targets = {overlay: output / overlay.file_name(suffix) for overlay in overlays}
-        _refuse_collisions(targets)
-        if revealed:
-            for target in targets.values():
-                refuse_unless_ignored(target)
+    targets = _targets(output, overlays, revealed=revealed) if isinstance(output, Path) else {}
 
-    def one(overlay: Overlay) -> Outcome:
+    def one(overlay: Overlay) -> tuple[Outcome, bytes]:
         started = time.monotonic()
+        target = targets.get(overlay)
         try:
             text = renderer.render(overlay)
-            target = targets.get(overlay)
+            summary = summarize(text)
             if target is not None:
                 write_atomically(target, text, mode=0o600 if revealed else None)
         except Interrupted:
             raise
         except KustodianError as error:
-            return Outcome(overlay, time.monotonic() - started, error=error)
-        return Outcome(
-            overlay,
-            time.monotonic() - started,
-            summarize(text),
-            output=_shown(renderer.repository, target) if target else "-",
-            text=b"" if target else text,
-        )
+            return Outcome(overlay, time.monotonic() - started, error=error), b""
+        except Exception as error:  # its text may quote a value
+            bug = KustodianError(f"{overlay.path}: unexpected {type(error).__name__}; this is a bug of kustodian")
+            return Outcome(overlay, time.monotonic() - started, error=bug), b""
+        shown = renderer.repository.tree.name(target) if target else "-"
+        return Outcome(overlay, time.monotonic() - started, summary, shown), b"" if target else text
 
     outcomes: dict[int, Outcome] = {}
-    for position, outcome in pool.each(one, overlays):
+    waiting: dict[int, bytes] = {}
+    written = 0
+    separator = b""
+    for position, (outcome, text) in pool.each(one, overlays):
         outcomes[position] = outcome
         on_done(outcome)
+        waiting[position] = text
+        while written in waiting:  # in the order asked for, each as soon as those before it are out
+            if (next_text := waiting.pop(written)) and not isinstance(output, Path):
+                output.write(separator + next_text)
+                separator = b"---\n"
+            written += 1
     return [outcomes[position] for position in sorted(outcomes)]
+
+
+def _targets(folder: Path, overlays: Sequence[Overlay], *, revealed: bool) -> dict[Overlay, Path]:
+    suffix = ".revealed.yaml" if revealed else ".yaml"
+    targets = {overlay: folder / overlay.file_name(suffix) for overlay in overlays}
+    _refuse_collisions(targets)
+    if revealed:
+        for target in targets.values():
+            refuse_unless_ignored(target)
+    return targets
 
 
 def summarize(text: bytes) -> Summary:
@@ -162,7 +176,3 @@ def _refuse_collisions(targets: dict[Overlay, Path]) -> None:
                 hint="build one of them with another --output",
             )
         owners[target] = overlay
-
-
-def _shown(repository: Repository, target: Path) -> str:
-    return repository.tree.name(target)

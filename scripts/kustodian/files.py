@@ -18,6 +18,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int | None = None, dur
     """Write `content` to `path`, all of it or none of it.
 
     The content goes to a temporary file beside `path` (and, if `durable`, to the disk) and only then under its name.
+    The temporary file's name ends like that of `path`, so that what makes git ignore the one covers the other.
     `mode` are the permission bits; without it an existing file keeps its own, and a new one gets what the umask
     leaves of 0666. A symbolic link is followed: the file that it names is replaced, not the link.
     Raises `OutputError`.
@@ -28,7 +29,7 @@ def write_atomically(path: Path, content: bytes, *, mode: int | None = None, dur
         if mode is None:
             mode = path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_UMASK
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=".partial-", suffix=f"-{path.name}", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
             file.write(content)

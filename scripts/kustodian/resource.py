@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 _SEPARATOR = re.compile(rb"^---[ \t]*\n", re.MULTILINE)
@@ -42,7 +42,7 @@ class Resource:
     def document(self) -> dict[str, Any]:
         import yaml
 
-        document = yaml.load(self.text, Loader=yaml.CSafeLoader)
+        document = yaml.load(self.text, Loader=_loader())  # noqa: S506  derived from the safe one
         return document if isinstance(document, dict) else {}
 
     @property
@@ -53,6 +53,42 @@ class Resource:
     @property
     def api_version(self) -> str:
         return str(self.document.get("apiVersion", ""))
+
+
+@cache
+def _loader() -> Any:
+    """YAML 1.2's core types, as kustomize writes them; PyYAML's own would fail on a plain `=` or `2024-13-01`."""
+    import yaml
+
+    class Loader(yaml.CSafeLoader):
+        pass
+
+    Loader.yaml_implicit_resolvers = {}
+    for tag, pattern, first in (
+        ("null", r"~|null|Null|NULL|", "~nN\0"),
+        ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+        ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+        (
+            "float",
+            r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+            "-+.0123456789",
+        ),
+    ):
+        expression = re.compile(rf"^(?:{pattern})$")
+        Loader.add_implicit_resolver(
+            f"tag:yaml.org,2002:{tag}", expression, list(first) + ([""] if tag == "null" else [])
+        )
+    Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+    return Loader
+
+
+def _integer(loader: Any, node: Any) -> int | str:
+    # Too many digits for Python's int() are no count of anything; a leading 0 is decimal, as in YAML 1.2.
+    text = str(loader.construct_scalar(node))
+    try:
+        return int(text, 0 if text[:2] in ("0x", "0o") else 10)
+    except ValueError:
+        return text
 
 
 def split(text: bytes) -> Iterator[Resource]:

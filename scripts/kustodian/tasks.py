@@ -6,6 +6,7 @@ The repository's own `tasks.py` and the program `kustodian` both offer this coll
 from __future__ import annotations
 
 import functools
+import io
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from invoke import Collection, Context, Exit, task
 
-from kustodian.errors import ExitCode, Interrupted, KustodianError, UsageError
+from kustodian.errors import ExitCode, Interrupted, KustodianError, OutputError, UsageError
 from kustodian.errors import task as task_line
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def command(body: Callable[..., ExitCode]) -> Callable[..., None]:
 
     @functools.wraps(body)
     def run(*args: Any, **kwargs: Any) -> None:
-        signal.signal(signal.SIGTERM, _interrupt)
+        _prepare()
         try:
             code = body(*args, **kwargs)
             sys.stdout.flush()
@@ -50,15 +51,12 @@ def command(body: Callable[..., ExitCode]) -> Callable[..., None]:
 
             process.stop_all()
             _fail(Interrupted("interrupted; nothing was left half written"))
-        except BrokenPipeError:
-            # Whoever reads our output has gone (`| head`): no error, but nothing more can be printed either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise Exit(code=ExitCode.ERROR) from None
-        except Exit:
-            raise
+        except OSError as error:
+            _fail_output(error)
         except Exception as error:
             _report_bug(error)
-        raise Exit(code=int(code))
+        if code is not ExitCode.CLEAN:  # a clean task lets the next one of the command line run
+            raise Exit(code=int(code))
 
     return run
 
@@ -98,10 +96,9 @@ def build(
     )
     folder = None if output == "-" else Path(output) if output else repository.root / "build"
     counter = Counter(len(overlays), "rendering")
-    outcomes = stage.build(renderer, overlays, output=folder, on_done=lambda _outcome: counter.advance())
-    if folder is None:
-        sys.stdout.buffer.write(b"---\n".join(outcome.text for outcome in outcomes if outcome.text))
-        sys.stdout.flush()
+    outcomes = stage.build(
+        renderer, overlays, output=folder or sys.stdout.buffer, on_done=lambda _outcome: counter.advance()
+    )
     report.built(outcomes, time.monotonic() - started, sys.stderr if folder is None else sys.stdout)
     return ExitCode.ERROR if any(outcome.error for outcome in outcomes) else ExitCode.CLEAN
 
@@ -203,10 +200,10 @@ def clean(c: Context, cache: bool = False) -> ExitCode:
     """Remove build/; nothing that git tracks is touched."""
     from kustodian import clean as stage
     from kustodian.console import say
-    from kustodian.toolchain import cache_folder
+    from kustodian.toolchain import cache_contents
 
     repository = _repository(c)
-    removed = stage.clean([repository.root / "build", *([cache_folder()] if cache else [])])
+    removed = stage.clean([repository.root / "build", *(cache_contents() if cache else [])])
     for path in removed:
         say(f"removed {path}")
     if not removed:
@@ -253,6 +250,15 @@ def _tool(name: str) -> Path:
         return toolchain.find(name, report=report).path
 
 
+def _prepare() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+            signal.signal(number, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no ✓ still gets the words
+            stream.reconfigure(errors="replace")
+
+
 def _interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -262,6 +268,14 @@ def _fail(error: KustodianError) -> NoReturn:
 
     console.note(f"{console.paint('error:', 'red', sys.stderr)} {error}")
     raise Exit(code=int(ExitCode.ERROR)) from None
+
+
+def _fail_output(error: OSError) -> NoReturn:
+    # Nothing more can be printed, and the interpreter would try once more at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):  # whoever reads our output has gone (`| head`), and needs no message
+        raise Exit(code=int(ExitCode.ERROR)) from None
+    _fail(OutputError(f"{error.filename or 'standard output'}: {error.strerror or type(error).__name__}"))
 
 
 def _report_bug(error: Exception) -> NoReturn:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from kustodian import build as stage
@@ -64,7 +66,7 @@ def renderer(tmp_path: Path, tool: Callable[[str], Path]) -> Renderer:
     return Renderer(Repository.open(write(tmp_path / "repo ü", {**overlays, **broken})), tool("kustomize"))
 
 
-def run(renderer: Renderer, output: Path | None, *names: str) -> list[Outcome]:
+def run(renderer: Renderer, output: Path | BinaryIO, *names: str) -> list[Outcome]:
     overlays = [renderer.repository.overlay_at(renderer.repository.root / "overlays" / name) for name in names]
     return build(renderer, overlays, output=output, on_done=lambda _outcome: None)
 
@@ -74,7 +76,6 @@ def test_each_overlay_is_written_under_its_path(renderer: Renderer) -> None:
     outcomes = run(renderer, output, "b", "a")
     assert [outcome.overlay.environment for outcome in outcomes] == ["b", "a"]
     assert [outcome.output for outcome in outcomes] == ["build/overlays/b.yaml", "build/overlays/a.yaml"]
-    assert [outcome.text for outcome in outcomes] == [b"", b""]
     assert (output / "overlays" / "a.yaml").read_text("utf-8") == MAP
     assert outcomes[0].summary is not None
     assert outcomes[0].summary.kinds == {"ConfigMap": 1}
@@ -93,9 +94,11 @@ def test_one_failure_does_not_stop_the_others(renderer: Renderer) -> None:
     assert not (renderer.repository.root / "build" / "overlays" / "broken.yaml").exists()
 
 
-def test_without_a_folder_the_outcomes_carry_the_text(renderer: Renderer) -> None:
-    (outcome,) = run(renderer, None, "a")
-    assert (outcome.output, outcome.text) == ("-", MAP.encode())
+def test_a_stream_gets_the_renders_in_the_order_asked_for(renderer: Renderer) -> None:
+    stream = io.BytesIO()
+    outcomes = run(renderer, stream, "a", "broken", "b")
+    assert [outcome.output for outcome in outcomes] == ["-", "", "-"]
+    assert stream.getvalue() == f"{MAP}---\n{MAP}".encode()
     assert not (renderer.repository.root / "build").exists()
 
 

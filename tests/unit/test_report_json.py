@@ -20,7 +20,7 @@ def test_a_build_is_one_document_with_every_field_of_every_overlay() -> None:
     stream = io.StringIO()
     outcomes = [
         Outcome(OVERLAY, 0.12345, SUMMARY, output="build/overlays/größe.yaml"),
-        Outcome(OVERLAY, 1.0, SUMMARY, output="-", text=b"kind: Secret\n"),
+        Outcome(OVERLAY, 1.0, SUMMARY, output="-"),
         Outcome(OVERLAY, 2.0, error=RenderError("no", hint="do")),
     ]
     report.built(outcomes, 3.45678, stream)

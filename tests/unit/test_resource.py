@@ -45,12 +45,39 @@ def test_a_stream_without_documents_has_no_resources(text: bytes) -> None:
     assert list(split(text)) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("=", "="),
+        ("2024-13-01", "2024-13-01"),
+        ("2024-01-01", "2024-01-01"),
+        ("._", "._"),
+        ("0x_", "0x_"),
+        ("1:30", "1:30"),
+        ("yes", "yes"),
+        ("on", "on"),
+        ("true", True),
+        ("0777", 777),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("1.10", 1.1),
+        ("1e3", 1000.0),
+        ("~", None),
+        ("", None),
+        ("9" * 5000, "9" * 5000),
+        ("<<", "<<"),
+    ],
+)
+def test_scalars_are_read_as_kustomize_writes_them(text: str, value: object) -> None:
+    (resource,) = split(f"kind: X\na: {text}\n".encode())
+    assert resource.document["a"] == value
+
+
 @given(st.lists(st.dictionaries(st.text(min_size=1), st.text(), min_size=1), max_size=6))
 def test_joined_documents_come_apart_as_they_were(documents: list[dict[str, str]]) -> None:
-    texts = [
-        yaml.dump({"data": document}, Dumper=yaml.CSafeDumper, allow_unicode=True, default_flow_style=False).encode()
-        for document in documents
-    ]
+    # Quoted, as kustomize writes every string that is not plainly one.
+    options = {"allow_unicode": True, "default_flow_style": False, "default_style": '"'}
+    texts = [yaml.dump({"data": document}, Dumper=yaml.CSafeDumper, **options).encode() for document in documents]
     resources = list(split(b"---\n".join(texts)))
     assert [resource.text for resource in resources] == texts
     assert [resource.document for resource in resources] == [{"data": document} for document in documents]

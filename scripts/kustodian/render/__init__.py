@@ -70,7 +70,8 @@ class Renderer:
         if plugins:
             command += ["--enable-alpha-plugins", "--enable-exec"]
         inside = overlay.directory.is_relative_to(self.repository.root)
-        return [*command, overlay.path if inside else str(overlay.directory)]
+        # With ./ no folder's name is taken for an option or for an address.
+        return [*command, f"./{overlay.path}" if inside else str(overlay.directory)]
 
     @cached_property
     def environment(self) -> dict[str, str]:

@@ -22,6 +22,8 @@ NO_BUILD = "KUSTODIAN_NO_BUILD"
 """Set to forbid building: a program that is neither cached nor on PATH is then an error."""
 CACHE = "KUSTODIAN_CACHE"
 """Set to keep built programs and schemas elsewhere than in the user's cache folder."""
+WORK = ".kustodian-work"
+"""The folder in the cache in which programs are built."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,19 @@ Report = Callable[[str, int], None]
 
 def cache_folder() -> Path:
     """Where built programs and converted schemas are kept, per user; made by whoever writes into it."""
-    if chosen := os.environ.get(CACHE):
-        return Path(chosen).expanduser()
-    import platformdirs
+    try:
+        if chosen := os.environ.get(CACHE):
+            return Path(chosen).expanduser().absolute()
+        import platformdirs
 
-    return Path(platformdirs.user_cache_dir("kustodian", appauthor=False))
+        return Path(platformdirs.user_cache_dir("kustodian", appauthor=False))
+    except RuntimeError:  # no HOME, and a user that the system does not know
+        raise UsageError("the user has no home folder for the cache", hint=f"name a folder in {CACHE}") from None
+
+
+def cache_contents() -> list[Path]:
+    """What is ours in the cache folder: whoever chose the folder may keep other things in it."""
+    return [cache_folder() / name for name in ("bin", "schemas", WORK)]
 
 
 def find(name: str, *, report: Report | None = None) -> Tool:

@@ -11,7 +11,6 @@ import contextlib
 import importlib.util
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,9 +74,11 @@ def go_program() -> tuple[Path, dict[str, str]]:
 @contextlib.contextmanager
 def _work_folder(cache: Path) -> Iterator[Path]:
     # We hold the lock, so whatever an ended build has left behind is nobody's.
-    for stale in cache.glob("work-*"):
-        shutil.rmtree(stale, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(prefix="work-", dir=cache))
+    from kustodian.toolchain import WORK
+
+    work = cache / WORK
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
     try:
         yield work
     finally:

@@ -110,6 +110,11 @@ class Validator:
                     raise
                 except KustodianError as error:
                     done.append(Checked(overlay, 0.0, errors=(error,)))
+                except Exception as error:
+                    bug = KustodianError(
+                        f"{overlay.path}: unexpected {type(error).__name__}; this is a bug of kustodian"
+                    )
+                    done.append(Checked(overlay, 0.0, errors=(bug,)))
             started = time.monotonic()
             verdicts = self._verdicts(list(rendered))
             share = (time.monotonic() - started) / max(1, len(rendered))

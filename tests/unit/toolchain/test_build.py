@@ -78,9 +78,11 @@ def test_of_two_at_once_one_builds_and_the_other_waits(go: Path, tmp_path: Path)
 
 
 def test_what_an_ended_build_left_behind_is_removed(go: Path, tmp_path: Path) -> None:
-    (tmp_path / "cache" / "work-old" / "mod").mkdir(parents=True)
+    (tmp_path / "cache" / toolchain.WORK / "mod").mkdir(parents=True)
+    (tmp_path / "cache" / "work-of-somebody").mkdir()
     build.build([AGE], lambda _name, _count: None)
-    assert not (tmp_path / "cache" / "work-old").exists()
+    assert not (tmp_path / "cache" / toolchain.WORK).exists()
+    assert (tmp_path / "cache" / "work-of-somebody").exists()
 
 
 def test_a_build_that_fails_says_why_and_leaves_nothing(go: Path, tmp_path: Path) -> None:
