@@ -21,7 +21,7 @@ def rows(work: Path) -> list[Row]:
     kustodian = (str(BIN / "kustodian"), "--repo", str(root))
     once(Command((*kustodian, "build", "--all"), root, environment()))
     rendered = sorted((root / "build" / "overlays").glob("*.yaml"))
-    location = schemas.kubernetes(_VERSION, toolchain.cache_folder()) / schemas.KUBERNETES
+    location = schemas.kubernetes(_VERSION, toolchain.cache_folder()) / schemas.TEMPLATE
     flags = ("-strict", "-summary", "-output", "json", "-schema-location", str(location))
     kubeconform, kustomize = program("kubeconform"), program("kustomize")
     step = Command((sys.executable, str(_DRIVER), str(root), str(root / "build"), _VERSION), root, environment())

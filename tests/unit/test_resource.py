@@ -76,7 +76,7 @@ def test_scalars_are_read_as_kustomize_writes_them(text: str, value: object) -> 
 @given(st.lists(st.dictionaries(st.text(min_size=1), st.text(), min_size=1), max_size=6))
 def test_joined_documents_come_apart_as_they_were(documents: list[dict[str, str]]) -> None:
     # Quoted, as kustomize writes every string that is not plainly one.
-    options = {"allow_unicode": True, "default_flow_style": False, "default_style": '"'}
+    options: dict[str, Any] = {"allow_unicode": True, "default_flow_style": False, "default_style": '"'}
     texts = [yaml.dump({"data": document}, Dumper=yaml.CSafeDumper, **options).encode() for document in documents]
     resources = list(split(b"---\n".join(texts)))
     assert [resource.text for resource in resources] == texts

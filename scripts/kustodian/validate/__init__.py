@@ -91,10 +91,9 @@ class Validator:
 
     @cached_property
     def _schema_locations(self) -> list[str]:
-        """The repository's own kinds before Kubernetes': kubeconform knows a group by its first word only there."""
-        locations = [f"{schemas.kubernetes(self.kubernetes_version, self.cache)}/{schemas.KUBERNETES}"]
+        locations = [f"{schemas.kubernetes(self.kubernetes_version, self.cache)}/{schemas.TEMPLATE}"]
         if custom := schemas.custom(self._tree[1], self.cache):
-            locations.insert(0, f"{custom}/{schemas.CUSTOM}")
+            locations.insert(0, f"{custom}/{schemas.TEMPLATE}")
         return locations
 
     def _check(self, overlays: Sequence[Overlay]) -> list[Checked]:
@@ -164,7 +163,7 @@ class Validator:
             resources = split(files[0].read_bytes())
             own = [resource.document for resource in resources if resource.kind == "CustomResourceDefinition"]
             if own and (folder := schemas.custom(own, self.cache)):
-                locations.insert(0, f"{folder}/{schemas.CUSTOM}")
+                locations.insert(0, f"{folder}/{schemas.TEMPLATE}")
         return kubeconform.check(
             self.program,
             files,

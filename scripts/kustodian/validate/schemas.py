@@ -19,12 +19,14 @@ from typing import Any
 
 from kustodian.errors import OutputError, ToolError
 
-KUBERNETES = "{{.ResourceKind}}{{.KindSuffix}}.json"
-"""kubeconform's template of a file name below the folder of `kubernetes()`."""
-CUSTOM = "{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json"
-"""The same below the folder of `custom()`."""
+TEMPLATE = "{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json"
+"""kubeconform's template of a file name below the folders of `kubernetes()` and `custom()`.
 
-_REVISION = "1"
+Kubernetes' own files are usually named by `KindSuffix`, which has only the first word of a group: a `CronJob` of
+`batch.example.com` would be held to the schema of `batch`. A kind of the core group has its version for a group.
+"""
+
+_REVISION = "2"
 """Of the conversion below: change it when the conversion changes."""
 
 # What may become part of a path: names as Kubernetes allows them, and no others.
@@ -72,7 +74,9 @@ def _convert(source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         schema.pop("$id", None)
         schema = _clean(schema)
         schema["$defs"] = {name: definitions[name] for name in sorted(_used(schema, definitions))}
-        yield file.name, schema
+        for kind in schema["x-kubernetes-group-version-kind"]:
+            folder = kind["group"] or kind["version"]
+            yield f"{folder}/{kind['kind'].lower()}_{kind['version']}.json", schema
 
 
 def _clean(schema: Any) -> Any:

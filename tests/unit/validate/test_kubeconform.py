@@ -21,7 +21,7 @@ def check(kubernetes: Path, tool: Callable[[str], Path], tmp_path: Path) -> Call
 
     def run(text: str, *skip: str) -> Verdict:
         file.write_text(text, "utf-8")
-        locations = (f"{kubernetes}/{schemas.KUBERNETES}",)
+        locations = (f"{kubernetes}/{schemas.TEMPLATE}",)
         return kubeconform.check(tool("kubeconform"), [file], schemas=locations, skip=skip, timeout=30)[file]
 
     return run
@@ -158,7 +158,7 @@ def test_each_file_has_a_verdict_of_its_own(kubernetes: Path, tool: Callable[[st
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text(SERVICE, "utf-8")
     bad.write_text(f"{SERVICE}spec: 1\n", "utf-8")
-    locations = (f"{kubernetes}/{schemas.KUBERNETES}",)
+    locations = (f"{kubernetes}/{schemas.TEMPLATE}",)
     found = kubeconform.check(tool("kubeconform"), [good, bad], schemas=locations, skip=(), timeout=30)
     assert found[good] == Verdict()
     assert [complaint.fields for complaint in found[bad].invalid] == [(("/spec", "got number, want null or object"),)]

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+import errno
+import os
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kustodian.errors import task
+from kustodian.errors import RepositoryError, task
 from kustodian.finding import Finding
 from kustodian.validate import tree
 
 from tests.conftest import Repo
 
-from ..kit import Files, write
+from ..kit import Files, program, write
 
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\n"
 TOKEN = "ENC[AES256_GCM,data:Vw==,iv:99FM/+==,tag:1IjY==,type:str]"
@@ -74,11 +76,14 @@ def encrypted(message: str, *, file: str = "s.sops.yaml", line: int = 0) -> Find
             [plain("data.a", 6), plain("data.b", 13, name="t")],
         ),
         ("kind: SecretList\nitems:\n- metadata: {name: s}\n  data: {a: eA==}\n", [plain("data.a", 4)]),
+        ("kind: &k Secret\nmetadata: {name: s}\ndata: {a: eA==}\n", [plain("data.a", 3)]),
+        ("kind: !!str 'Secret'\nmetadata: {name: s}\ndata: {a: eA==}\n", [plain("data.a", 3)]),
         # nothing to find
         (SECRET, []),
         (f"{SECRET}data:\n", []),
         (f"{SECRET}data: {{a: '', b: null, c: ~, d: }}\n", []),
         (f"{SECRET}data: {{a: '{TOKEN}'}}\n", []),
+        (f"{SECRET}data: {{a: c2VhbGVkOjAxMjM=}}\nstringData: {{b: 'sealed:0123'}}\n", []),
         (f"{SECRET}type: kubernetes.io/service-account-token\nimmutable: true\n", []),
         ("kind: ConfigMap\ndata: {kind: Secret, data: x}\n", []),
         ("kind: ConfigMap\ndata:\n  x: |\n    kind: Secret\n    data: {a: eA==}\n", []),
@@ -96,6 +101,9 @@ def test_a_value_of_a_secret_in_the_open_is_found_at_its_line(tmp_path: Path, te
     [
         "patches:\n- patch: |-\n    kind: Secret\n    metadata: {name: s}\n    data: {a: eA==}\n",
         "patchesStrategicMerge:\n- |-\n  kind: Secret\n  metadata: {name: s}\n  data: {a: eA==}\n",
+        "patches:\n- target: {kind: Secret, name: s}\n  patch: |-\n    - {op: replace, path: /data/a, value: eA==}\n",
+        'patches:\n- target: {kind: Secret}\n  patch: \'[{"op": "add", "path": "/data", "value": {"a": "x"}}]\'\n',
+        "patchesJson6902:\n- target: {kind: Secret}\n  patch: '[{op: add, path: /data/a, value: 1}]'\n",
     ],
 )
 def test_a_patch_written_into_a_kustomization_is_looked_at(tmp_path: Path, text: str) -> None:
@@ -104,12 +112,29 @@ def test_a_patch_written_into_a_kustomization_is_looked_at(tmp_path: Path, text:
     assert "behavior: merge" in finding.mend
 
 
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "[{op: remove, path: /data/a}]",
+        "[{op: add, path: /metadata/labels/a, value: x}]",
+        f"[{{op: add, path: /data/a, value: '{TOKEN}'}}]".replace("'", "''"),
+        "[{op: add",
+        "text",
+    ],
+)
+def test_a_patch_of_a_secret_that_sets_no_plain_value_is_clean(tmp_path: Path, patch: str) -> None:
+    text = f"patches:\n- target: {{kind: Secret}}\n  patch: '{patch}'\n"
+    assert findings(tmp_path, {"kustomization.yaml": text}) == []
+
+
 def test_json_is_looked_at_too(tmp_path: Path) -> None:
     text = '{\n\t"kind": "Secret",\n\t"metadata": {"name": "s"},\n\t"data": {\n\t\t"a": "eA=="\n\t}\n}\n'
     assert findings(tmp_path, {"s.json": text}) == [plain("data.a", 5, file="s.json")]
 
 
-@pytest.mark.parametrize("name", ["a.yml", "deep/größe 1/a.yaml", "secret.enc.yaml", ".github/a.yaml"])
+@pytest.mark.parametrize(
+    "name", ["a.yml", "a.YAML", "b.Yml", "deep/größe 1/a.yaml", "secret.enc.yaml", ".github/a.yaml"]
+)
 def test_a_manifest_is_known_by_its_suffix_wherever_it_lies(tmp_path: Path, name: str) -> None:
     assert findings(tmp_path, {name: f"{SECRET}data: {{a: eA==}}\n"}) == [plain("data.a", 5, file=name)]
 
@@ -162,6 +187,14 @@ def test_no_finding_holds_a_value(tmp_path: Path) -> None:
 )
 def test_a_secret_generator_of_plain_text_is_found(tmp_path: Path, text: str, want: list[Finding]) -> None:
     assert findings(tmp_path, {"kustomization.yaml": text}) == want
+
+
+def test_the_builtin_plugin_is_a_secret_generator_too(tmp_path: Path) -> None:
+    text = "apiVersion: builtin\nkind: SecretGenerator\nmetadata: {name: g}\nliterals: [a=hunter2]\n"
+    assert findings(tmp_path, {"g.yaml": text}) == [generated("literals", 4, file="g.yaml")]
+    inline = f"generators:\n- |-\n  {text.rstrip().replace(chr(10), chr(10) + '  ')}\n"
+    assert findings(tmp_path, {"kustomization.yaml": inline}) == [generated("literals", 2)]
+    assert findings(tmp_path, {"g.yaml": text.replace("builtin", "example.com/v1")}) == []
 
 
 def test_a_kustomization_without_a_suffix_is_looked_at(tmp_path: Path) -> None:
@@ -266,6 +299,67 @@ def test_each_defect_of_an_encrypted_file_is_found(tmp_path: Path, text: str, wa
     assert findings(tmp_path, {"s.sops.yaml": text}) == want
 
 
+COVER = "encrypt it anew by a rule in .sops.yaml that covers it, such as encrypted_regex: ^(data|stringData)$"
+
+
+def left_open(place: str, line: int) -> Finding:
+    return Finding(
+        "encrypted",
+        f"`{place}` of a Secret is in plain text, because the file's rule leaves it so",
+        file="s.sops.yaml",
+        line=line,
+        mend=f"{COVER}; replace the value, because git keeps it",
+    )
+
+
+def none_encrypted(file: str = "s.sops.yaml") -> Finding:
+    return Finding(
+        "encrypted",
+        "encrypts none of its values",
+        file=file,
+        mend=f"{COVER}; replace what was secret, because git keeps it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "want"),
+    [
+        ("encrypted_regex: ^dta$", f"{SECRET}stringData: {{pw: hunter2}}\n", [left_open("stringData.pw", 5)]),
+        (
+            "unencrypted_regex: ^(apiVersion|kind|metadata|.*_open)$",
+            f"{SECRET}stringData:\n  pw: '{TOKEN}'\n  pw_open: hunter2\n",
+            [left_open("stringData.pw_open", 7)],
+        ),
+        (
+            "encrypted_comment_regex: secret",
+            f"{SECRET}data:\n  a: '{TOKEN}'\n  b: hunter2\n  c: ''\n  d: ~\n",
+            [left_open("data.b", 7)],
+        ),
+        (
+            "encrypted_regex: ^dta$",
+            "kind: List\nitems:\n- kind: Secret\n  data: {a: eA==}\n- kind: ConfigMap\n  data: {a: x}\n",
+            [left_open("data.a", 4)],
+        ),
+        ("encrypted_regex: ^dta$", "kind: ConfigMap\ndata: {a: x}\n", [none_encrypted()]),
+        ("encrypted_regex: ^dta$", "a: ''\nb: ~\n", []),
+        ("encrypted_regex: ^a$", f"kind: ConfigMap\ndata: {{a: '{TOKEN}', b: x}}\n", []),
+    ],
+)
+def test_what_a_wrong_rule_leaves_in_the_open_is_found(
+    tmp_path: Path, rule: str, text: str, want: list[Finding]
+) -> None:
+    header = HEADER.replace("encrypted_regex: ^(data|stringData)$", rule)
+    found = findings(tmp_path, {"s.sops.yaml": text + header})
+    assert found == want
+    assert "hunter2" not in repr(found)
+
+
+@pytest.mark.parametrize("name", ["s.sops.env", "s.sops.ini"])
+def test_a_flat_file_without_any_encrypted_value_is_found(repo: Repo, name: str) -> None:
+    path = repo.encrypt(name, "other=x\n" if name.endswith("env") else "[s]\nother = x\n")
+    assert tree.check(repo.root, [path]) == ([none_encrypted(name)], [])
+
+
 def test_a_plain_value_in_a_flat_file_is_found(repo: Repo) -> None:
     path = repo.encrypt("s.sops.env", "data=1\nother=2\n")
     changed = re.sub(r"(?m)^data=ENC.*$", "data=hunter2", path.read_text("utf-8"))
@@ -298,7 +392,14 @@ def test_a_very_large_file_is_passed_over(tmp_path: Path, monkeypatch: pytest.Mo
     assert findings(tmp_path, {"s.yaml": f"{SECRET}data: {{a: eA==}}\n#{'x' * 100}\n"}) == []
 
 
-FILES = {"a.yaml": "", "b/c ü.yaml": "", "build/out.yaml": "", ".hidden/d.yaml": "", ".gitignore": "/build/\n"}
+FILES = {
+    "a.yaml": "",
+    "b/c ü.yaml": "",
+    "b/build/e.yaml": "",
+    "build/out.yaml": "",
+    ".hidden/d.yaml": "",
+    ".gitignore": "/build/\n",
+}
 
 
 def listed(root: Path, *ignore: str) -> list[str]:
@@ -311,23 +412,54 @@ def test_files_are_those_that_git_has_or_would_take(tmp_path: Path) -> None:
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     (tmp_path / "deleted.yaml").unlink()
     (tmp_path / "link.yaml").symlink_to("a.yaml")
-    assert listed(tmp_path) == [".gitignore", ".hidden/d.yaml", "a.yaml", "b/c ü.yaml", "build/tracked.yaml"]
-    assert listed(tmp_path / "b") == ["c ü.yaml"]
+    assert listed(tmp_path) == [
+        *(".gitignore", ".hidden/d.yaml", "a.yaml", "b/build/e.yaml", "b/c ü.yaml", "build/tracked.yaml")
+    ]
+    assert listed(tmp_path / "b") == ["build/e.yaml", "c ü.yaml"]
 
 
 def test_outside_of_git_they_are_all_that_are_not_hidden(tmp_path: Path) -> None:
     write(tmp_path, FILES)
-    assert listed(tmp_path) == [".gitignore", "a.yaml", "b/c ü.yaml", "build/out.yaml"]
+    assert listed(tmp_path) == [".gitignore", "a.yaml", "b/build/e.yaml", "b/c ü.yaml"]
 
 
 def test_without_git_they_are_all_that_are_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, FILES)
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    assert listed(tmp_path) == [".gitignore", "a.yaml", "b/c ü.yaml", "build/out.yaml"]
+    assert listed(tmp_path) == [".gitignore", "a.yaml", "b/build/e.yaml", "b/c ü.yaml"]
 
 
 def test_what_is_ignored_by_the_settings_is_left_out(tmp_path: Path) -> None:
     write(tmp_path, FILES)
-    assert listed(tmp_path, "b/*", "*.json", ".git*") == ["a.yaml", "build/out.yaml"]
+    assert listed(tmp_path, "b/*", "*.json", ".git*") == ["a.yaml"]
     assert listed(tmp_path, "*") == []
+
+
+def test_what_git_refuses_to_list_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, FILES)
+    program(
+        tmp_path / "bin" / "git",
+        "echo \"fatal: detected dubious ownership in repository at '/x'\" >&2; echo more >&2; exit 128\n",
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    with pytest.raises(RepositoryError) as raised:
+        listed(tmp_path)
+    assert raised.value.message == (
+        f"git can't list the files of {tmp_path}: detected dubious ownership in repository at '/x'"
+    )
+    assert f"git config --global --add safe.directory {tmp_path}" in raised.value.hint
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # chmod does not stop root
+    with pytest.raises(RepositoryError) as raised:
+        findings(tmp_path, {"b/s.yaml": SECRET})
+    assert raised.value.message == "b/s.yaml: can't read it: Permission denied"
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(RepositoryError) as raised:
+        listed(tmp_path)
+    assert raised.value.message == "b/s.yaml: can't read it: Permission denied"

@@ -252,3 +252,28 @@ def test_a_run_that_fails_for_many_is_tried_for_each_alone(
         ["kubeconform failed: died"],
         [],
     ]
+
+
+def test_a_group_is_not_taken_for_another_that_starts_alike(validate: Validate) -> None:
+    job = "apiVersion: batch.example.com/v1\nkind: CronJob\nmetadata: {name: t}\nspec: {size: 1}\n"
+    own = CRD.replace("a.example.com", "batch.example.com").replace("kind: Thing", "kind: CronJob")
+    files = {OVERLAY: "resources: [job.yaml]\n", "overlays/staging/job.yaml": job}
+    report = validate(files)
+    (error,) = report.overlays[0].errors
+    assert error.message == "overlays/staging: batch.example.com/v1/CronJob: no schema (1: t)"
+    assert validate({**files, "crds/own.yaml": own}).exit_code is ExitCode.CLEAN
+
+
+def test_the_definition_that_is_rendered_counts_before_the_trees(validate: Validate) -> None:
+    path = "/spec/versions/0/schema/openAPIV3Schema/properties/extra"
+    added = f'[{{"op": "add", "path": "{path}", "value": {{"type": "string"}}}}]'
+    report = validate(
+        {
+            OVERLAY: "resources: [../../crds, t.yaml]\npatches:\n- target: {kind: CustomResourceDefinition}\n"
+            f"  patch: '{added}'\n",
+            "overlays/staging/t.yaml": THING.replace("SIZE", "1") + "extra: x\n",
+            "crds/kustomization.yaml": "resources: [crd.yaml]\n",
+            "crds/crd.yaml": CRD,
+        }
+    )
+    assert report.exit_code is ExitCode.CLEAN
