@@ -7,7 +7,6 @@ that is misspelt and silently ignored is worse than none.
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -40,8 +39,13 @@ class Settings:
     """Glob patterns of files that the checks of the tree leave out (test fixtures)."""
     timeout_seconds: float = 120.0
     """Time limit of one program over one overlay."""
+    trust_remote_bases: bool = False
+    """Whether a remote folder may stand beside a secrets generator: kustomize then runs whatever plugins it brings."""
     declared: frozenset[str] = field(default=frozenset(), compare=False)
     """The fields that the file itself sets."""
+
+
+_DAY = 86_400
 
 
 def kubernetes_version(text: str) -> str:
@@ -130,9 +134,15 @@ def _restrictor(value: object) -> str:
 
 
 def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError("must be a number of seconds above zero")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _DAY:
+        raise ValueError("must be a number of seconds above zero, and at most a day")
     return float(value)
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
 
 
 def _config(value: object) -> str:
@@ -149,6 +159,7 @@ _KEYS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "config": ("config_schema", _config),
     "demoKeys": ("demo_keys", _paths),
     "ignore": ("ignore", _strings),
+    "trustRemoteBases": ("trust_remote_bases", _boolean),
     "timeout": ("timeout_seconds", _seconds),
 }
 

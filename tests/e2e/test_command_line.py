@@ -224,6 +224,15 @@ def test_clean_removes_the_output_only(copy: Path) -> None:
     assert (copy / "overlays").is_dir()
 
 
+def test_tasks_of_one_command_line_run_one_after_the_other(copy: Path) -> None:
+    ran = invoke("build", "--env", "staging", "validate", "--env", "staging", cwd=copy)
+    assert ran.code == 0
+    assert "→ build/overlays/staging.yaml" in ran.out
+    assert "1 overlay checked: 0 findings" in ran.out
+    ran = invoke("build", "--env", "nowhere", "validate", "--env", "staging", cwd=copy)
+    assert (ran.code, ran.out) == (2, "")
+
+
 # --- other repositories ---------------------------------------------------------------------------------------------
 
 
@@ -362,7 +371,7 @@ def test_a_version_without_schemas(repo: Repo, kustodian: Kustodian) -> None:
 # --- ended in the middle --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ended_in_the_middle(number: signal.Signals, repo: Repo, tmp_path: Path) -> None:
     """Ctrl-C, or a runner that cancels: children end, no part of a file stays, the exit code is 2."""
     repo.write(GOOD).write({"build/overlays/staging.yaml": "the old one\n"})
@@ -415,6 +424,18 @@ def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.02)
+
+
+def test_one_overlays_odd_values_do_not_stop_the_others(repo: Repo, kustodian: Kustodian) -> None:
+    containers = "containers: [{name: c, image: 'c:1', args: [ARG]}]"
+    pod = f"apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  {containers}\n"
+    for number, value in enumerate(('"="', '"2024-13-01"', '"0x_"', '"9999999999999999999999"')):
+        repo.write({f"overlays/o{number}/kustomization.yaml": "resources: [p.yaml]\n"})
+        repo.write({f"overlays/o{number}/p.yaml": pod.replace("ARG", value)})
+    assert kustodian("validate", "--all", cwd=repo.root).code == 0
+    ran = kustodian("build", "--all", "--format", "json", cwd=repo.root)
+    assert ran.code == 0
+    assert [overlay["images"] for overlay in json.loads(ran.out)["overlays"]] == [["c:1"]] * 4
 
 
 def test_generator_documents_stay_out_of_the_render(repo: Repo, kustodian: Kustodian) -> None:

@@ -180,6 +180,35 @@ def test_plugin_that_starts_another_program(good: Repo, kustodian: Kustodian) ->
     assert not (good.root / "overlays/staging/ran").exists()
 
 
+def remote_base(repo: Repo, folder: Path) -> str:
+    """A git repository elsewhere with a transformer that starts a program."""
+    files = {
+        "kustomization.yaml": "resources: [c.yaml]\ntransformers: [t.yaml]\n",
+        "c.yaml": GOOD["base/config.yaml"],
+        "t.yaml": GENERATOR.replace("path: ksops", "path: ./run.sh"),
+        "run.sh": f"#!/bin/sh\ntouch {folder}/ran\ncat\n",
+    }
+    remote = folder / "remote"
+    Repo(remote, repo.identity, repo.sops).write(files)
+    (remote / "run.sh").chmod(0o755)
+    for command in (["init", "--quiet", "--initial-branch=main"], ["add", "."], ["commit", "--quiet", "-m", "x"]):
+        subprocess.run(["git", *command], cwd=remote, check=True)
+    return f"file://{remote}?ref=main"
+
+
+def test_remote_base_beside_a_secrets_generator(good: Repo, tmp_path: Path, kustodian: Kustodian) -> None:
+    good.secret_overlay("dev", SECRET)
+    remote = remote_base(good, tmp_path)
+    good.write({"overlays/dev/kustomization.yaml": f"generators: [secrets.yaml]\nresources: ['{remote}']\n"})
+    ran = kustodian("build", "--env", "dev", cwd=good.root)
+    refused(ran, f"the remote base {remote} beside a secrets generator could start programs of its own")
+    assert not (tmp_path / "ran").exists()
+    # Without a generator nothing of it runs either: plugins stay off.
+    good.write({"overlays/dev/kustomization.yaml": f"resources: ['{remote}']\n"})
+    refused(kustodian("build", "--env", "dev", cwd=good.root), "✗ overlays/dev: ")
+    assert not (tmp_path / "ran").exists()
+
+
 # --- encrypted files -------------------------------------------------------------------------------------------------
 
 

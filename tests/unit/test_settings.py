@@ -8,7 +8,7 @@ from kustodian.errors import RepositoryError, UsageError
 from kustodian.settings import Settings
 
 VERSIONS = "choose one of 1.25 … 1.37"
-KEYS = "overlays, kubernetesVersion, loadRestrictor, skipKinds, config, demoKeys, ignore, timeout"
+KEYS = "overlays, kubernetesVersion, loadRestrictor, skipKinds, config, demoKeys, ignore, trustRemoteBases, timeout"
 
 
 def load(folder: Path, text: str | bytes) -> Settings:
@@ -51,6 +51,7 @@ def test_an_empty_file_is_no_file(tmp_path: Path, text: str) -> None:
         ("demoKeys: [a.agekey, b.agekey]", Settings(demo_keys=("a.agekey", "b.agekey"))),
         ("ignore: tests/**", Settings(ignore=("tests/**",))),
         ("ignore: []", Settings()),
+        ("trustRemoteBases: true", Settings(trust_remote_bases=True)),
         ("timeout: 5", Settings(timeout_seconds=5.0)),
         ("timeout: 0.5", Settings(timeout_seconds=0.5)),
         (b"\xef\xbb\xbftimeout: 5\r\noverlays: x\r\n", Settings(timeout_seconds=5.0, overlays=("x",))),
@@ -101,12 +102,14 @@ def test_what_the_file_sets_is_known(tmp_path: Path) -> None:
         ("config: {schema: 1}", "`config`: must be a path", ""),
         ("config: {schema: /a.json}", "`config`: '/a.json' must be a path inside the repository", ""),
         ("ignore: {a: b}", "`ignore`: must be a string or a list of strings", ""),
-        ("timeout: 0", "`timeout`: must be a number of seconds above zero", ""),
-        ("timeout: -1", "`timeout`: must be a number of seconds above zero", ""),
-        ("timeout: true", "`timeout`: must be a number of seconds above zero", ""),
-        ("timeout: 2m", "`timeout`: must be a number of seconds above zero", ""),
-        ("timeout: .inf", "`timeout`: must be a number of seconds above zero", ""),
-        ("timeout: .nan", "`timeout`: must be a number of seconds above zero", ""),
+        ("trustRemoteBases: 1", "`trustRemoteBases`: must be true or false", ""),
+        ("timeout: 10000000000", "`timeout`: must be a number of seconds above zero, and at most a day", ""),
+        ("timeout: 0", "`timeout`: must be a number of seconds above zero, and at most a day", ""),
+        ("timeout: -1", "`timeout`: must be a number of seconds above zero, and at most a day", ""),
+        ("timeout: true", "`timeout`: must be a number of seconds above zero, and at most a day", ""),
+        ("timeout: 2m", "`timeout`: must be a number of seconds above zero, and at most a day", ""),
+        ("timeout: .inf", "`timeout`: must be a number of seconds above zero, and at most a day", ""),
+        ("timeout: .nan", "`timeout`: must be a number of seconds above zero, and at most a day", ""),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(tmp_path: Path, text: str, message: str, hint: str) -> None:

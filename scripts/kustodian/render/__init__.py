@@ -51,12 +51,19 @@ class Renderer:
                 f"{overlay.path} is a Component: it can't be built on its own",
                 hint="list it under `components:` of an overlay and build that",
             )
-        plugins = needed(overlay.path, closure, self.repository.tree, self._build_plugins)
+        settings = self.repository.settings
+        plugins = needed(
+            overlay.path,
+            closure,
+            self.repository.tree,
+            self._build_plugins,
+            trust_remote=settings.trust_remote_bases,
+        )
         done = process.run(
             self.command(overlay, plugins=plugins),
             cwd=self.repository.root,
             env=self.environment if plugins else _go_environment(),
-            timeout=self.repository.settings.timeout_seconds,
+            timeout=settings.timeout_seconds,
         )
         if done.returncode != 0:
             raise self._failure(overlay, done)

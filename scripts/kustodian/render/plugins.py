@@ -3,11 +3,13 @@
 kustomize's plugins are switched on for a whole build: what else is a plugin in it would run as well, and a render must
 not run code that a commit brings along. So every plugin is held to the one function that is allowed, in every place
 where kustomize looks for functions (kyaml's `fn/runtime/runtimeutil`), before kustomize is started.
-What a remote base brings is not seen here.
+What a remote folder brings can't be seen before kustomize has fetched it, so that it is refused beside our generator
+unless the repository trusts it (`trustRemoteBases` in kustodian.yaml). A remote *file* holds resources and no plugins.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,15 @@ _CONTAINER = "config.kubernetes.io/container"
 _PROGRAM = "ksops"
 _HINT = "only `path: ksops` is started: a render must not run code that a commit brings along"
 
+_REMOTE_FILE = re.compile(r"https?://[^?#]+\.(ya?ml|json)")
+
 _LISTING = frozenset({"apiVersion", "kind", "metadata", "resources"})
 """Fields of a Kustomization that leave the resources as they stand in their files."""
 
 
-def needed(path: str, closure: Closure, tree: Tree, build: Callable[[Path], bytes]) -> bool:
+def needed(
+    path: str, closure: Closure, tree: Tree, build: Callable[[Path], bytes], *, trust_remote: bool = False
+) -> bool:
     """Whether the overlay at `path` needs plugins. `build` is kustomize without plugins, for a folder of them.
 
     Raises `RenderError` if one of them is, or may be, something else than our generator.
@@ -34,6 +40,12 @@ def needed(path: str, closure: Closure, tree: Tree, build: Callable[[Path], byte
     ours = _all_ours(path, closure.plugins)
     if not ours:
         return False
+    folders = [entry for entry in closure.remote if not _REMOTE_FILE.fullmatch(entry)]
+    if folders and not trust_remote:
+        raise RenderError(
+            f"{path}: the remote base {folders[0]} beside a secrets generator could start programs of its own",
+            hint="copy it into the repository, or say `trustRemoteBases: true` in kustodian.yaml",
+        )
     if closure.unread_plugins:
         raise RenderError(f"{path}: {closure.unread_plugins[0]}", hint=_HINT)
     for folder in closure.plugin_folders:
