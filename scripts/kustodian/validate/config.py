@@ -19,6 +19,9 @@ from urllib.parse import unquote, urlsplit
 from kustodian.errors import RepositoryError
 from kustodian.resource import Resource, without_hash
 
+_LONGEST_NUMBER = 300
+"""Characters of a string that is still taken as a number: all of that length fit a float, and Python reads them."""
+
 
 @dataclass(frozen=True)
 class Violation:
@@ -47,7 +50,13 @@ def check(instance: dict[str, dict[str, Any]], schema: Path) -> Iterator[Violati
     from referencing.jsonschema import DRAFT202012
 
     def retrieve(uri: str) -> referencing.Resource[Any]:
-        return DRAFT202012.create_resource(_load(Path(unquote(urlsplit(uri).path))))
+        parts = urlsplit(uri)
+        if parts.scheme != "file" or parts.netloc:
+            raise RepositoryError(
+                f"{schema}: `$ref` to {uri}: only files of the repository can be referred to",
+                hint="put the schema into the repository and give its path, relative to the file that refers to it",
+            )
+        return DRAFT202012.create_resource(_load(Path(unquote(parts.path))))
 
     registry: referencing.Registry[Any] = referencing.Registry(retrieve=retrieve)  # type: ignore[call-arg]
     try:
@@ -56,19 +65,21 @@ def check(instance: dict[str, dict[str, Any]], schema: Path) -> Iterator[Violati
         errors = sorted(
             validator.iter_errors(instance), key=lambda broken: [str(part) for part in broken.absolute_path]
         )
-    except (referencing.exceptions.Unresolvable, jsonschema.SchemaError, re.error) as error:
+    except (referencing.exceptions.Unresolvable, jsonschema.SchemaError, re.error, ValueError) as error:
         cause: BaseException | None = error
         while cause is not None:  # what is wrong with a file that another one refers to says so itself
             if isinstance(cause, RepositoryError):
                 raise cause from None
             cause = cause.__cause__
-        raise _unusable(schema, error) from None
+        raise _unusable(schema, str(error)) from None
+    except RecursionError:
+        raise _unusable(schema, "it refers to itself without end, or is nested too deeply") from None
     for broken in errors:
         yield from _violations(broken)
 
 
-def _unusable(schema: Path, error: Exception) -> RepositoryError:
-    return RepositoryError(f"{schema}: not a usable JSON Schema: {' '.join(str(error).split())}")
+def _unusable(schema: Path, reason: str) -> RepositoryError:
+    return RepositoryError(f"{schema}: not a usable JSON Schema: {' '.join(reason.split())}")
 
 
 def _violations(error: Any) -> Iterator[Violation]:
@@ -135,6 +146,8 @@ def _readings(value: Any) -> Iterator[Any]:
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str):
         return value if not isinstance(value, bool) else None
+    if len(value) > _LONGEST_NUMBER:
+        return value
     if re.fullmatch(r"-?(0|[1-9]\d*)", value):
         return int(value)
     if re.fullmatch(r"-?(0|[1-9]\d*)\.\d+", value):

@@ -56,13 +56,13 @@ def test_the_instance_is_the_data_of_every_config_map_by_its_name_without_the_ha
         ({"type": "string"}, ["", "x", "1", "true"], []),
         (
             {"type": "integer"},
-            ["0", "7", "-12"],
-            ["", "x", "1.5", "1.0", "007", "+1", "1e3", " 1", "0x1", "true", "-0x"],
+            ["0", "7", "-12", "9" * 300],
+            ["9" * 301, "9" * 5000, "", "x", "1.5", "1.0", "007", "+1", "1e3", " 1", "0x1", "true", "-0x"],
         ),
         (
             {"type": "number"},
             ["0", "7", "-12", "1.5", "-0.25", "1.0"],
-            ["", "x", "1.", ".5", "01.5", "1e3", "NaN", "true"],
+            ["9" * 5000, "9" * 5000 + ".5", "", "x", "1.", ".5", "01.5", "1e3", "NaN", "true"],
         ),
         ({"type": "boolean"}, ["true", "false"], ["True", "yes", "1", "0", "", "on"]),
         ({"type": ["integer", "boolean"]}, ["1", "true"], ["x"]),
@@ -246,12 +246,31 @@ def test_a_missing_schema_file_is_named(tmp_path: Path) -> None:
         ({"required": "app"}, "not a usable JSON Schema: "),
         ({"properties": ["app"]}, "not a usable JSON Schema: "),
         (of_key({"$ref": "#/$defs/gone"}), "not a usable JSON Schema: "),
+        (of_key({"$ref": "http://["}), "not a usable JSON Schema: Invalid IPv6 URL"),
     ],
 )
 def test_a_wrong_schema_file_is_named(check: Check, tmp_path: Path, schema: object, message: str) -> None:
     error = refusal(check, schema)
     assert error.message.startswith(f"{tmp_path / 'schema.json'}: {message}")
     assert "\n" not in error.message
+
+
+@pytest.mark.parametrize("scheme", ["https://example.com", "http:", "file://example.com", "ftp://x"])
+def test_a_reference_to_what_is_no_file_is_refused(check: Check, tmp_path: Path, scheme: str) -> None:
+    (tmp_path / "other.json").write_text("{}", "utf-8")
+    uri = f"{scheme}{tmp_path}/other.json"
+    error = refusal(check, {"$ref": uri})
+    assert error.message == (
+        f"{tmp_path / 'schema.json'}: `$ref` to {uri}: only files of the repository can be referred to"
+    )
+
+
+@pytest.mark.parametrize(
+    "schema", [{"$ref": "#"}, {"$ref": "schema.json"}, {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}]
+)
+def test_a_reference_that_goes_in_a_circle_is_refused(check: Check, tmp_path: Path, schema: Schema) -> None:
+    reason = "it refers to itself without end, or is nested too deeply"
+    assert refusal(check, schema).message == f"{tmp_path / 'schema.json'}: not a usable JSON Schema: {reason}"
 
 
 def test_the_referred_file_that_is_wrong_is_the_one_that_is_named(check: Check, tmp_path: Path) -> None:
