@@ -72,8 +72,8 @@ class Closure:
 
 
 def file_of(directory: Path) -> Path | None:
-    """The kustomization file of a folder, if it has one."""
-    return next((directory / name for name in FILE_NAMES if (directory / name).is_file()), None)
+    """The kustomization file of a folder, if it has one. A folder that may not be entered has none."""
+    return next((directory / name for name in FILE_NAMES if _is_file(directory / name)), None)
 
 
 class Tree:
@@ -109,8 +109,8 @@ class Tree:
         )
 
     def folders_referred_to(self, kustomization: Kustomization) -> Iterator[Path]:
-        """The local folders that a Kustomization builds on."""
-        for key in _FOLDERS_OR_FILES:
+        """The local folders that a Kustomization builds on, those of its plugins among them."""
+        for key in (*_FOLDERS_OR_FILES, *_PLUGINS):
             for entry in _strings(kustomization.document.get(key)):
                 path = kustomization.directory / entry
                 if "://" not in entry and _is_folder(path):
@@ -188,7 +188,8 @@ class _Walk:
         file = file_of(directory)
         if file is None:
             asked = f"{self.tree.name(asked_by.file)}: " if asked_by else ""
-            self.problems.append(f"{asked}{self.tree.name(directory)} has no kustomization.yaml")
+            what = "has no kustomization.yaml" if _may_enter(directory) else "can't be entered: Permission denied"
+            self.problems.append(f"{asked}{self.tree.name(directory)} {what}")
             return
         found = self.tree.read(file)
         self.kustomizations[directory] = found
@@ -324,6 +325,16 @@ def _is_file(path: Path) -> bool:
     with contextlib.suppress(OSError):
         return path.is_file()
     return False
+
+
+def _may_enter(directory: Path) -> bool:
+    try:
+        (directory / FILE_NAMES[0]).stat()
+    except PermissionError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _is_folder(path: Path) -> bool:

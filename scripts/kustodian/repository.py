@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from kustodian import kustomization, settings
-from kustodian.errors import UsageError
+from kustodian.errors import RepositoryError, UsageError
 from kustodian.kustomization import Tree
 
-_ROOT_MARKS = (settings.FILE, ".git", "overlays", ".sops.yaml")
-"""What marks a root, the surest first: a `.sops.yaml` may lie in any folder."""
+_ROOT_MARKS = ((settings.FILE, ".git"), ("overlays",), (".sops.yaml",))
+"""What marks a root, the surest first: `overlays` and `.sops.yaml` may lie in any folder."""
 _LEFT_OUT = frozenset({"node_modules", "__pycache__"})
 
 
@@ -53,9 +53,9 @@ class Repository:
     def discover(start: Path) -> Repository:
         """The repository around `start`: the nearest folder upwards with the surest mark, else `start` itself."""
         start = start.resolve()
-        for mark in _ROOT_MARKS:
+        for marks in _ROOT_MARKS:
             for folder in (start, *start.parents):
-                if (folder / mark).exists():
+                if any((folder / mark).exists() for mark in marks):
                     return Repository.open(folder)
         return Repository.open(start)
 
@@ -76,13 +76,25 @@ class Repository:
             if not found and "overlays" in self.settings.declared:
                 raise UsageError(f"{settings.FILE}: `overlays`: no folder is at {pattern}")
             folders += found
-        kustomizations = list(self._kustomizations(folders or [self.root]))
-        referred = {target for found in kustomizations for target in self.tree.folders_referred_to(found)}
-        direct = {child for folder in folders for child in (folder, *folder.iterdir())}
+        kustomizations = list(self._kustomizations(folders or [self.root], linked=bool(folders)))
+        built_on = {found.directory.resolve(): set(self.tree.folders_referred_to(found)) for found in kustomizations}
+        referred = set().union(*built_on.values())
+        direct = {child for folder in folders for child in (folder, *_children(folder))}
+        tops = {
+            found.directory
+            for found in kustomizations
+            if found.directory.resolve() not in referred or found.directory in direct
+        }
+        reached = _reachable(tops, built_on)
+        # What is left refers to each other in a circle. Its first stands for it, so that the circle is told.
+        for directory in sorted(found.directory for found in kustomizations if not found.is_component):
+            if directory.resolve() not in reached:
+                tops.add(directory)
+                reached |= _reachable([directory], built_on)
         return tuple(
             self.overlay_at(found.directory)
             for found in kustomizations
-            if not found.is_component and (found.directory.resolve() not in referred or found.directory in direct)
+            if not found.is_component and found.directory in tops
         )
 
     def _folders_at(self, pattern: str) -> list[Path]:
@@ -123,6 +135,7 @@ class Repository:
         return self.overlay_at(path)
 
     def _named(self, name: str) -> list[Overlay]:
+        name = str(PurePosixPath(name)) if name else ""  # `overlays/a/` is what a shell completes
         found = [
             overlay for overlay in self.overlays if name in (overlay.environment, overlay.path)
         ] or self._folder_named(name)
@@ -144,15 +157,37 @@ class Repository:
         names = sorted({overlay.environment for overlay in self.overlays})
         return f"there are: {', '.join(names[:12])}{' …' if len(names) > 12 else ''}" if names else "there are none"
 
-    def _kustomizations(self, folders: Iterable[Path]) -> Iterator[kustomization.Kustomization]:
+    def _kustomizations(self, folders: Iterable[Path], *, linked: bool) -> Iterator[kustomization.Kustomization]:
+        """Those in the folders and below; if `linked`, also those in folders that are symbolic links right in them."""
         seen: set[Path] = set()
         for top in folders:
+            found: list[Path] = []
             for current, children, files in os.walk(top):
-                children[:] = sorted(
-                    child for child in children if child not in _LEFT_OUT and not child.startswith(".")
-                )
+                children[:] = [child for child in children if child not in _LEFT_OUT and not child.startswith(".")]
                 directory = Path(current)
-                name = next((name for name in kustomization.FILE_NAMES if name in files), None)
-                if name and directory not in seen:
-                    seen.add(directory)
-                    yield self.tree.read(directory / name)
+                links = [directory / child for child in children if linked and directory == top]
+                found += [file for link in links if link.is_symlink() and (file := kustomization.file_of(link))]
+                found += [directory / name for name in kustomization.FILE_NAMES if name in files][:1]
+            for file in sorted(found, key=lambda file: file.parent):
+                if file.parent not in seen:
+                    seen.add(file.parent)
+                    yield self.tree.read(file)
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise RepositoryError(f"{folder}: can't read it: {error.strerror}") from None
+
+
+def _reachable(start: Iterable[Path], built_on: Mapping[Path, set[Path]]) -> set[Path]:
+    """The folders at `start` and all that they build on."""
+    reached: set[Path] = set()
+    waiting = [directory.resolve() for directory in start]
+    while waiting:
+        directory = waiting.pop()
+        if directory not in reached:
+            reached.add(directory)
+            waiting += built_on.get(directory, ())
+    return reached

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,20 @@ def test_a_folder_of_that_name_makes_none(tmp_path: Path) -> None:
     (tmp_path / "app" / "kustomization.yaml").mkdir(parents=True)
     assert file_of(tmp_path / "app") is None
     assert closure(tmp_path).problems == ("app has no kustomization.yaml",)
+
+
+def test_a_folder_that_may_not_be_entered_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"app/kustomization.yaml": "resources: [../locked]\n", "locked/kustomization.yaml": ""})
+    real = Path.stat
+
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        if path.parent.name == "locked":  # chmod does not stop root
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert file_of(tmp_path / "locked") is None
+    assert closure(tmp_path).problems == ("app/kustomization.yaml: locked can't be entered: Permission denied",)
 
 
 def test_folders_are_followed_in_order_and_each_once(tmp_path: Path) -> None:
@@ -345,14 +361,15 @@ def test_folders_referred_to_are_the_local_ones(tmp_path: Path) -> None:
     write(
         tmp_path,
         {
-            "app/kustomization.yaml": "resources: [../a, w.yaml, gone, http://x]\nbases: [../b]\ncomponents: [../c]\n",
-            **{f"{name}/kustomization.yaml": "{}\n" for name in "abc"},
+            "app/kustomization.yaml": "resources: [../a, w.yaml, gone, http://x]\nbases: [../b]\ncomponents: [../c]\n"
+            "generators: [../d, w.yaml, 'kind: X\\n']\ntransformers: [../e]\nvalidators: [../f]\n",
+            **{f"{name}/kustomization.yaml": "{}\n" for name in "abcdef"},
             "app/w.yaml": "",
         },
     )
     tree = Tree(tmp_path)
     referred = tree.folders_referred_to(tree.read(tmp_path / "app" / "kustomization.yaml"))
-    assert [path.name for path in referred] == ["a", "b", "c"]
+    assert [path.name for path in referred] == ["a", "b", "c", "d", "e", "f"]
 
 
 def test_paths_are_shown_relative_to_the_repository(tmp_path: Path) -> None:

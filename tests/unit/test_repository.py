@@ -42,6 +42,14 @@ def test_the_nearest_root_of_the_surest_mark_counts(tmp_path: Path) -> None:
     assert Repository.discover(tmp_path / "outer" / "inner" / "overlays" / "a").root == tmp_path / "outer"
     write(tmp_path / "outer", {"inner/kustodian.yaml": ""})
     assert Repository.discover(tmp_path / "outer" / "inner" / "overlays" / "a").root == tmp_path / "outer" / "inner"
+    write(tmp_path / "outer", {"inner/overlays/.git/config": ""})
+    nearest = tmp_path / "outer" / "inner" / "overlays"
+    assert Repository.discover(nearest / "a").root == nearest
+
+
+def test_overlays_are_a_surer_mark_than_rules(tmp_path: Path) -> None:
+    write(tmp_path, {"overlays/a/.sops.yaml": ""})
+    assert Repository.discover(tmp_path / "overlays" / "a").root == tmp_path
 
 
 def test_the_root_is_the_real_folder_behind_a_link(tmp_path: Path) -> None:
@@ -101,6 +109,24 @@ def test_an_overlay_that_another_one_builds_on_is_still_one(tmp_path: Path) -> N
     assert paths(Repository.open(tmp_path)) == ["overlays/development", "overlays/production", "overlays/staging"]
 
 
+def test_an_overlay_that_is_a_link_is_one(tmp_path: Path) -> None:
+    write(tmp_path, {**THREE, "overlays/empty/readme": "", "overlays/staging/below/file": ""})
+    links = {
+        "overlays/live": "production",
+        "overlays/nothing": "empty",
+        "overlays/broken": "gone",
+        "overlays/.hidden": "production",
+        "overlays/staging/below/deep": "../../production",
+        "linked": "overlays/production",
+    }
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
+    repository = Repository.open(tmp_path)
+    want = ["overlays/development", "overlays/live", "overlays/production", "overlays/staging"]
+    assert select(repository, every=True) == want
+    assert select(repository, "live") == ["overlays/live"]
+
+
 def test_nested_overlays_are_overlays_unless_referred_to(tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -130,6 +156,36 @@ def test_with_neither_overlays_nor_settings_every_root_is_one(tmp_path: Path) ->
         },
     )
     assert paths(Repository.open(tmp_path)) == ["alone", "apps/db", "apps/web/prod"]
+
+
+def test_a_folder_of_plugins_is_no_root(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "app/kustomization.yaml": "generators: [../g]\ntransformers: [../t]\nvalidators: [../v]\n",
+            **{f"{name}/kustomization.yaml": ROOT for name in "gtv"},
+        },
+    )
+    assert paths(Repository.open(tmp_path)) == ["app"]
+
+
+def test_a_circle_is_found_by_its_first(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "a/kustomization.yaml": ROOT,
+            "b/kustomization.yaml": "resources: [../c]\n",
+            "c/kustomization.yaml": "resources: [../b, ../d]\n",
+            "d/kustomization.yaml": ROOT,
+            "e/kustomization.yaml": "resources: [../f]\n",
+            "f/kustomization.yaml": "resources: [../g]\n",
+            "g/kustomization.yaml": "resources: [../f]\n",
+            "h/kustomization.yaml": "resources: [.]\n",
+            "unused/kustomization.yaml": "kind: Component\nresources: [../z]\n",
+            "z/kustomization.yaml": ROOT,
+        },
+    )
+    assert paths(Repository.open(tmp_path)) == ["a", "b", "e", "h"]
 
 
 def test_a_child_of_the_root_that_is_referred_to_is_no_root(tmp_path: Path) -> None:
@@ -218,7 +274,8 @@ def test_a_pattern_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_an_environment_is_named_by_its_folder_or_its_path(tmp_path: Path) -> None:
     repository = Repository.open(write(tmp_path, THREE))
     assert select(repository, "staging") == ["overlays/staging"]
-    assert select(repository, "overlays/staging") == ["overlays/staging"]
+    for name in ("overlays/staging", "overlays/staging/", "./overlays/staging", "staging/"):
+        assert select(repository, name) == ["overlays/staging"]
     assert select(repository, "production", "development") == ["overlays/production", "overlays/development"]
     assert select(repository, "staging", "overlays/staging", "staging") == ["overlays/staging"]
 
