@@ -17,10 +17,9 @@ from kustodian.files import write_atomically
 from kustodian.render import Renderer, Secrets
 from kustodian.repository import Overlay
 from kustodian.resource import images, split
-from kustodian.secrets.seal import PREFIX
+from kustodian.secrets.seal import STARTS
 
-_SEALED_MARKS = (PREFIX.encode(), b"c2VhbGVkO")
-"""A sealed value as text, and the same in base64."""
+_SEALED_MARKS = tuple(start.encode() for start in STARTS)
 
 
 @dataclass(frozen=True)

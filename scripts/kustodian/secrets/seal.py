@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from kustodian.errors import SecretsError
 from kustodian.secrets import envelope
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import yaml
 
 PREFIX = "sealed:"
+STARTS = (PREFIX, "c2VhbGVkO")
+"""How a sealed value starts, as text and in base64."""
 UNENCRYPTED = f"{PREFIX}unencrypted"
 """Stands for a Secret's value that the file leaves unencrypted on purpose; no fingerprint, because it is plain."""
 
@@ -28,6 +30,15 @@ _STRING = "tag:yaml.org,2002:str"
 def fingerprint(ciphertext: str) -> str:
     """`sealed:` and 16 hexadecimal digits of the ciphertext's SHA-256."""
     return PREFIX + hashlib.sha256(ciphertext.encode()).hexdigest()[:16]
+
+
+def open_keys(secret: Mapping[str, Any]) -> Iterator[str]:
+    """The keys (`data.x`) of a Secret from a sealed render whose values are neither sealed nor empty."""
+    for field in ("data", "stringData"):
+        values = secret.get(field)
+        for key, value in values.items() if isinstance(values, dict) else ():
+            if value not in ("", None) and not str(value).startswith(STARTS):
+                yield f"{field}.{key}"
 
 
 def seal_manifests(text: bytes, name: str) -> list[yaml.Node]:

@@ -22,6 +22,7 @@ from kustodian.finding import Finding
 from kustodian.render import Renderer
 from kustodian.repository import Overlay
 from kustodian.resource import Resource, split
+from kustodian.secrets import seal
 from kustodian.validate import config, kubeconform, schemas, tree
 
 SCHEMA = "schema"
@@ -130,10 +131,36 @@ class Validator:
         except OSError as error:
             raise OutputError(f"can't write {file}: {error.strerror or error}") from None
         resources = list(split(text))
-        findings = tuple(self._config_findings(overlay, resources))
+        findings = (*self._config_findings(overlay, resources), *self._open_secrets(overlay, resources))
         return Checked(
             overlay, time.monotonic() - started, len(resources), sum(map(self._is_skipped, resources)), findings
         )
+
+    def _open_secrets(self, overlay: Overlay, resources: Sequence[Resource]) -> list[Finding]:
+        """Values of rendered Secrets that are not sealed, wherever they came from: a patch, a plugin, a remote base.
+
+        Nothing is said of an overlay that reads a file in which the tree's check has found the plain Secret itself.
+        """
+        repository = self.renderer.repository
+        named = {repository.root / finding.file for finding in self._tree[0] if finding.rule == tree.PLAIN_SECRET}
+        found = [
+            (resource.id, key)
+            for resource in resources
+            if resource.kind == "Secret"
+            for key in seal.open_keys(resource.document)
+        ]
+        if not found or named & repository.tree.closure(overlay.directory).files:
+            return []
+        return [
+            Finding(
+                tree.PLAIN_SECRET,
+                f"the rendered Secret holds `{key}` in plain text",
+                resource=str(identity),
+                overlay=overlay.path,
+                mend="find what sets it (a patch, a plugin, a remote base) and bring the value in by a ksops generator",
+            )
+            for identity, key in found
+        ]
 
     def _is_skipped(self, resource: Resource) -> bool:
         skipped = self.renderer.repository.settings.skip_kinds

@@ -35,8 +35,6 @@ _COVER = "encrypt it anew by a rule in .sops.yaml that covers it, such as encryp
 _SECRET_FIELDS = ("data", "stringData")
 _BUILTIN_GENERATOR = ("builtin", "SecretGenerator")
 _NULL = "tag:yaml.org,2002:null"
-_SEALED = (seal.PREFIX, "c2VhbGVkO")
-"""How a sealed value starts, and its base64: it stands for an encrypted one in a render."""
 _ENCRYPTED_NAME = re.compile(r".+\.sops\.(yaml|yml|json|env|ini)$")
 
 
@@ -265,7 +263,8 @@ def _open_values(document: yaml.Node, kind: str = "") -> Iterator[tuple[yaml.Nod
 
 def _is_open(node: yaml.ScalarNode) -> bool:
     value: str = node.value
-    return bool(value) and node.tag != _NULL and not envelope.TOKEN.fullmatch(value) and not value.startswith(_SEALED)
+    hidden = envelope.TOKEN.fullmatch(value) or value.startswith(seal.STARTS)
+    return bool(value) and node.tag != _NULL and not hidden
 
 
 def _items(node: yaml.Node, key: str) -> list[yaml.Node]:

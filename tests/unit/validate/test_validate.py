@@ -277,3 +277,26 @@ def test_the_definition_that_is_rendered_counts_before_the_trees(validate: Valid
         }
     )
     assert report.exit_code is ExitCode.CLEAN
+
+
+def test_a_rendered_secret_with_an_open_value_is_found_whatever_made_it(validate: Validate) -> None:
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n"
+    report = validate(
+        {
+            OVERLAY: "resources: [s.yaml]\npatches:\n- target: {kind: Secret}\n  path: patch.json\n",
+            "overlays/staging/s.yaml": secret,
+            "overlays/staging/patch.json": json.dumps(
+                [{"op": "add", "path": "/data", "value": {"a": "eA==", "b": "c2VhbGVkOmE="}}]
+            ),
+        }
+    )
+    (finding,) = report.findings
+    assert (finding.rule, finding.resource, finding.overlay) == ("plain-secret", "Secret/s", "overlays/staging")
+    assert finding.message == "the rendered Secret holds `data.a` in plain text"
+
+
+def test_a_secret_that_the_tree_shows_in_the_open_is_found_once(validate: Validate) -> None:
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {a: x}\n"
+    report = validate({OVERLAY: "resources: [s.yaml]\n", "overlays/staging/s.yaml": secret})
+    (finding,) = report.findings
+    assert (finding.file, finding.line) == ("overlays/staging/s.yaml", 4)
