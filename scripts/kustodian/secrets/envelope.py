@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,15 @@ TOKEN = re.compile(r"ENC\[AES256_GCM,data:[^,\]]*,iv:[^,\]]*,tag:[^,\]]*,type:(\
 """An encrypted value. Group 1 is the type of the plain one: str, int, float, bytes, bool, comment, time."""
 
 METADATA = "sops"
+
+_DEPTH = 100
+"""How deeply a document may be nested."""
+
+_ALIASED_DEPTH = 200
+"""The same with its aliases followed."""
+
+_LEAVES = 1_000_000
+"""How many values a document may have, its aliases followed."""
 
 Path = tuple[str, ...]
 """Keys from a document's root to a value; list positions do not count, as in SOPS."""
@@ -79,15 +88,43 @@ def format_of(path: str | PurePath) -> str:
 
 
 def compose(text: bytes, name: str) -> list[yaml.Node]:
-    """The documents of a YAML or JSON text, empty ones left out. Raises `SecretsError` without quoting the text."""
+    """The documents of a YAML or JSON text, empty ones left out. Raises `SecretsError` without quoting the text.
+
+    Refused as well: what is nested too deeply, contains itself, or grows beyond measure by its aliases.
+    """
     import yaml
 
     from kustodian.kustomization import yaml_problem
 
     try:
-        return [node for node in yaml.compose_all(text, Loader=yaml.CSafeLoader) if not _is_null(node)]
+        aliased = _refuse_deep(yaml.parse(text, Loader=yaml.CSafeLoader), name)
+        documents = [node for node in yaml.compose_all(text, Loader=yaml.CSafeLoader) if not _is_null(node)]
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SecretsError(f"{name}: {yaml_problem(error)}") from None
+    for document in documents if aliased else ():
+        for _leaf in _leaves(document, (), _Visited(name)):
+            pass
+    return documents
+
+
+def _refuse_deep(events: Iterator[yaml.Event], name: str) -> bool:
+    """Refuse what would overflow the stack of libyaml's composer, which is recursive; its events are not.
+
+    Returns whether there are aliases: only with them can a node graph be larger than its text.
+    """
+    from yaml import AliasEvent, CollectionEndEvent, CollectionStartEvent
+
+    depth, aliased = 0, False
+    for event in events:
+        if isinstance(event, CollectionStartEvent):
+            depth += 1
+            if depth > _DEPTH:
+                raise SecretsError(f"{name}: too deeply nested")
+        elif isinstance(event, CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, AliasEvent):
+            aliased = True
+    return aliased
 
 
 def header(document: yaml.Node, name: str) -> Header:
@@ -108,11 +145,11 @@ def header(document: yaml.Node, name: str) -> Header:
 
 
 def _rule(values: Mapping[str, str], name: str) -> Rule:
-    for field in ("unencrypted_regex", "encrypted_regex"):
+    for regex in ("unencrypted_regex", "encrypted_regex"):
         try:
-            compiled(values.get(field, ""))
+            compiled(values.get(regex, ""))
         except ValueError as error:
-            raise SecretsError(f"{name}: its rule `{field}` is no regular expression known here: {error}") from None
+            raise SecretsError(f"{name}: its rule `{regex}` is no regular expression known here: {error}") from None
     return Rule(
         values.get("unencrypted_suffix", ""),
         values.get("encrypted_suffix", ""),
@@ -172,7 +209,7 @@ def plain_values(document: yaml.Node, rule: Rule) -> Iterator[tuple[Path, yaml.N
     if rule.by_comment:
         return
     for path, node in leaves(document):
-        if rule.covers(path) and not TOKEN.fullmatch(node.value) and not _is_empty(node):
+        if rule.covers(path) and not TOKEN.fullmatch(node.value) and not is_empty(node):
             yield path, node
 
 
@@ -187,11 +224,12 @@ def edited_by_hand(name: str, path: Path, line: int) -> SecretsError:
 
 def leaves(document: yaml.Node) -> Iterator[tuple[Path, yaml.ScalarNode]]:
     """Every scalar outside of the `sops` entry with its path."""
+    visited = _Visited("the document")
     for key, value in entries(document):
         if key != METADATA:
-            yield from _leaves(value, (key,))
+            yield from _leaves(value, (key,), visited)
     if not entries(document):
-        yield from _leaves(document, ())
+        yield from _leaves(document, (), visited)
 
 
 def entries(node: yaml.Node) -> list[tuple[str, yaml.Node]]:
@@ -215,17 +253,34 @@ def scalar(node: yaml.Node, *keys: str) -> str:
     return str(current.value) if current is not None and _is_scalar(current) else ""
 
 
-def _leaves(node: yaml.Node, path: Path) -> Iterator[tuple[Path, yaml.ScalarNode]]:
+@dataclass
+class _Visited:
+    name: str
+    nodes: int = 0
+    open: set[int] = field(default_factory=set)
+    """The identities of the collections on the way from the root."""
+
+
+def _leaves(node: yaml.Node, path: Path, visited: _Visited) -> Iterator[tuple[Path, yaml.ScalarNode]]:
     from yaml import MappingNode, ScalarNode, SequenceNode
 
+    visited.nodes += 1
+    if visited.nodes > _LEAVES or len(visited.open) > _ALIASED_DEPTH:
+        raise SecretsError(f"{visited.name}: its aliases make it too large")
+    if id(node) in visited.open:
+        raise SecretsError(f"{visited.name}:{node.start_mark.line + 1}: `{'.'.join(path)}` contains itself")
     if isinstance(node, ScalarNode):
         yield path, node
     elif isinstance(node, SequenceNode):
+        visited.open.add(id(node))
         for item in node.value:
-            yield from _leaves(item, path)
+            yield from _leaves(item, path, visited)
+        visited.open.remove(id(node))
     elif isinstance(node, MappingNode):
+        visited.open.add(id(node))
         for key, value in node.value:
-            yield from _leaves(value, (*path, str(key.value)))
+            yield from _leaves(value, (*path, key.value if _is_scalar(key) else ""), visited)
+        visited.open.remove(id(node))
 
 
 _RECIPIENT_FIELDS = {
@@ -259,5 +314,6 @@ def _is_null(node: yaml.Node) -> bool:
     return _is_scalar(node) and node.tag == "tag:yaml.org,2002:null"
 
 
-def _is_empty(node: yaml.ScalarNode) -> bool:
+def is_empty(node: yaml.ScalarNode) -> bool:
+    """Whether SOPS never encrypts it: an empty string or a null."""
     return node.value == "" or _is_null(node)

@@ -65,20 +65,21 @@ def seal_manifests(text: bytes, name: str) -> list[yaml.Node]:
 
 
 def seal_content(text: bytes, name: str) -> str:
-    """One fingerprint for a file that becomes one value: over every encrypted and public value with its place."""
-    form = envelope.format_of(name)
-    if form == "dotenv":
-        return fingerprint("\n".join(f"{key}={value}" for key, value in _dotenv(text, name)))
-    if form == "ini":
-        _flat(text, name)
-        return fingerprint(text.split(b"[sops]")[0].decode("utf-8", "replace"))
-    parts = []
-    for document in envelope.compose(text, name):
-        _refuse_plain(document, envelope.header(document, name).rule, name)
-        parts += [f"{'.'.join(path)}={node.value}" for path, node in envelope.leaves(document)]
-    if not parts:
+    """One fingerprint for a file that becomes one value: over every encrypted value with its place.
+
+    A file none of whose values is encrypted has no fingerprint, because its values are plain.
+    """
+    values: list[tuple[envelope.Path, str]] = []
+    if envelope.format_of(name) in ("dotenv", "ini"):
+        values += [(entry.path, entry.value) for entry in _flat(text, name)]
+    else:
+        for document in envelope.compose(text, name):
+            _refuse_plain(document, envelope.header(document, name).rule, name)
+            values += [(path, node.value) for path, node in envelope.leaves(document)]
+    if not values:
         raise SecretsError(f"{name}: has no value")
-    return fingerprint("\n".join(parts))
+    tokens = [f"{'.'.join(path)}={value}" for path, value in values if envelope.TOKEN.fullmatch(value)]
+    return fingerprint("\n".join(tokens)) if tokens else UNENCRYPTED
 
 
 def seal_dotenv(text: bytes, name: str) -> dict[str, str]:

@@ -66,10 +66,12 @@ def encrypt(program: Path, file: Path, *, root: Path, env: Mapping[str, str]) ->
     The rules are those of the nearest `.sops.yaml` from the file's folder up to `root`.
 
     The file is replaced in one rename, only after the result has been checked: every value that the rule covers is
-    encrypted, and a Secret has none left in the open. Raises `SecretsError`.
+    encrypted, and a Secret has none left in the open. A file that is encrypted already is checked in the same way.
+    Raises `SecretsError`.
     """
     text = _read(file)
     if is_encrypted(text, file.name):
+        check_encrypted(text, file.name, str(file))
         return False
     config = _config(file, root)
     done = process.run(
@@ -141,11 +143,14 @@ def is_encrypted(text: bytes, name: str) -> bool:
 def check_encrypted(text: bytes, name: str, shown: str) -> None:
     """Raises `SecretsError` if a value that should be encrypted is in the open, or if nothing is encrypted at all."""
     body = b"\n".join(line for line in text.splitlines() if not re.match(rb"\s*\"?(sops_)?mac\"?\s*[:=]", line))
+    form = envelope.format_of(name)
     if not envelope.TOKEN.search(body.decode("utf-8", "replace")):
         raise SecretsError(
             f"{shown}: the rule in {CONFIG} encrypts none of its values", hint="see `encrypted_regex` of the rule"
         )
-    if envelope.format_of(name) not in ("yaml", "json"):
+    if form in ("dotenv", "ini"):
+        for entry in envelope.flat(text, shown)[1]:
+            raise envelope.edited_by_hand(shown, entry.path, entry.line)
         return
     for document in envelope.compose(text, shown):
         head = envelope.header(document, shown)
@@ -169,8 +174,9 @@ def _open_secret_values(document: object) -> Iterator[envelope.Path]:
     if envelope.scalar(document, "kind") != "Secret":
         return
     for path, node in envelope.leaves(document):
-        if path[0] in ("data", "stringData") and node.value and not envelope.TOKEN.fullmatch(node.value):
-            yield path
+        if path[0] in ("data", "stringData") and not envelope.is_empty(node):
+            if not envelope.TOKEN.fullmatch(node.value):
+                yield path
 
 
 def _config(file: Path, root: Path) -> Path:

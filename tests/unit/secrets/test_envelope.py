@@ -363,3 +363,31 @@ def test_no_error_about_yaml_quotes_it(text: str) -> None:
     marked = f"hunter2{text}hunter2"
     for shape in (f"a: {marked}", f"{marked}: [", f"a: '{marked}", f"a: *{marked}", f"a: !{marked} b", marked):
         assert "hunter2" not in refusal(shape)
+
+
+# Hostile YAML
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 100_000, "- " * 100_000 + "x", "a: [" + "[" * 100])
+def test_a_text_nested_too_deeply_is_refused(text: str) -> None:
+    with pytest.raises(SecretsError) as raised:
+        envelope.compose(text.encode(), "f.yaml")
+    assert raised.value.message == "f.yaml: too deeply nested"
+
+
+def test_a_text_nested_deeply_is_read() -> None:
+    assert len(list(envelope.leaves(composed("[" * 100 + "x" + "]" * 100)))) == 1
+
+
+def test_a_value_that_contains_itself_is_refused() -> None:
+    with pytest.raises(SecretsError) as raised:
+        envelope.compose(b"data: &a {x: *a}\n", "f.yaml")
+    assert raised.value.message == "f.yaml:1: `data.x` contains itself"
+
+
+def test_an_alias_bomb_ends() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    with pytest.raises(SecretsError) as raised:
+        envelope.compose("\n".join(lines).encode(), "f.yaml")
+    assert raised.value.message == "f.yaml: its aliases make it too large"
