@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from kustodian import process
@@ -73,6 +74,7 @@ def encrypt(program: Path, file: Path, *, root: Path, env: Mapping[str, str]) ->
     if is_encrypted(text, file.name):
         check_encrypted(text, file.name, str(file))
         return False
+    _refuse_shapeless(text, file)
     config = _config(file, root)
     done = process.run(
         [program, "--config", config, "encrypt", "--filename-override", file.absolute(), "/dev/stdin"],
@@ -82,7 +84,8 @@ def encrypt(program: Path, file: Path, *, root: Path, env: Mapping[str, str]) ->
         cwd=config.parent,
     )
     if done.returncode != 0:
-        raise _failure(file, done, config)
+        again = (str(program), "--config", str(config), "encrypt", str(file))  # /dev/stdin would wait for a person
+        raise _failure(file, replace(done, argv=again), config)
     check_encrypted(done.stdout, file.name, str(file))
     write_atomically(file, done.stdout, durable=True)
     return True
@@ -154,13 +157,27 @@ def check_encrypted(text: bytes, name: str, shown: str) -> None:
         return
     for document in envelope.compose(text, shown):
         head = envelope.header(document, shown)
-        open_values = [path for path, _node in envelope.plain_values(document, head.rule)]
-        open_values += [path for path in _open_secret_values(document) if path not in open_values]
-        if open_values:
+        for path, node in envelope.plain_values(document, head.rule):
+            raise envelope.edited_by_hand(shown, path, node.start_mark.line + 1)
+        for path in _open_secret_values(document):
             raise SecretsError(
-                f"{shown}: `{'.'.join(open_values[0])}` would stay in plain text",
+                f"{shown}: `{'.'.join(path)}` would stay in plain text",
                 hint="the rule in .sops.yaml must cover it: encrypted_regex: ^(data|stringData)$",
             )
+
+
+def _refuse_shapeless(text: bytes, file: Path) -> None:
+    """Refuse what sops can't encrypt, since its exit code would not tell why."""
+    import yaml
+
+    if envelope.format_of(file) not in ("yaml", "json"):
+        return
+    documents = envelope.compose(text, str(file))
+    if not documents:
+        raise SecretsError(f"{file}: has no document")
+    for document in documents:
+        if not isinstance(document, yaml.MappingNode):
+            raise SecretsError(f"{file}:{document.start_mark.line + 1}: must be a mapping to be encrypted")
 
 
 def _open_secret_values(document: object) -> Iterator[envelope.Path]:
@@ -174,9 +191,9 @@ def _open_secret_values(document: object) -> Iterator[envelope.Path]:
     if envelope.scalar(document, "kind") != "Secret":
         return
     for path, node in envelope.leaves(document):
-        if path[0] in ("data", "stringData") and not envelope.is_empty(node):
-            if not envelope.TOKEN.fullmatch(node.value):
-                yield path
+        plain = not envelope.is_empty(node) and not envelope.TOKEN.fullmatch(node.value)
+        if plain and path[0] in ("data", "stringData"):
+            yield path
 
 
 def _config(file: Path, root: Path) -> Path:
@@ -263,11 +280,32 @@ def _recipients(file: Path) -> str:
 @contextlib.contextmanager
 def _private_folder() -> Iterator[Path]:
     memory = Path("/dev/shm")  # noqa: S108  a file system in memory: plain text never reaches a disk
+    _remove_stale(memory)
     try:
-        folder = Path(tempfile.mkdtemp(prefix="kustodian-", dir=memory if os.access(memory, os.W_OK) else None))
+        prefix = f"kustodian-{os.getpid()}-"
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=memory if os.access(memory, os.W_OK) else None))
     except OSError as error:
         raise OutputError(f"can't make a private folder for the editor: {error.strerror}") from None
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_stale(memory: Path) -> None:
+    """Remove the folders of processes that were ended before they could do so themselves."""
+    for folder in memory.glob("kustodian-*-*"):
+        owner = folder.name.split("-")[1]
+        with contextlib.suppress(OSError):
+            if owner.isdecimal() and folder.lstat().st_uid == os.getuid() and not _is_running(int(owner)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -288,6 +289,75 @@ def test_a_secret_that_would_stay_in_the_open_is_refused(
     error = refused(repo, "s.sops.yaml", env)
     assert error.message == f"{repo.root / 's.sops.yaml'}: `{place}` would stay in plain text"
     assert error.hint == "the rule in .sops.yaml must cover it: encrypted_regex: ^(data|stringData)$"
+
+
+def test_nulls_and_empty_values_may_stay(repo: Repo, env: dict[str, str]) -> None:
+    repo.write({"s.sops.yaml": SECRET + "data: {x: null, y: , z: ''}\n"})
+    assert encrypt_in(repo, "s.sops.yaml", env) is True
+    assert encrypt_in(repo, "s.sops.yaml", env) is False
+
+
+def test_a_plain_document_beside_an_encrypted_one_is_refused(repo: Repo, env: dict[str, str]) -> None:
+    path = repo.encrypt("s.sops.yaml", SECRET)
+    path.write_text(f"{path.read_text('utf-8')}---\n{SECRET}", "utf-8")
+    assert refused(repo, "s.sops.yaml", env).message == f"{path}: not encrypted: it has no `sops` entry"
+
+
+def test_a_plain_value_in_an_encrypted_file_is_refused(repo: Repo, env: dict[str, str]) -> None:
+    path = repo.encrypt("s.sops.yaml", SECRET)
+    text = re.sub(r"( +)b: ENC.*", r"\1b: hunter2", path.read_text("utf-8"), count=1)
+    path.write_text(text, "utf-8")
+    assert refused(repo, "s.sops.yaml", env).message.startswith(f"{path}:6: `stringData.b` is not encrypted")
+    dotenv = repo.encrypt("a.sops.env", "data=x\n")
+    dotenv.write_text("data_b=hunter2\n" + dotenv.read_text("utf-8"), "utf-8")
+    rule = "sops_encrypted_regex="
+    dotenv.write_text(re.sub(f"{rule}.*", f"{rule}data", dotenv.read_text("utf-8")), "utf-8")
+    assert "`data_b` is not encrypted" in refused(repo, "a.sops.env", env).message
+
+
+def test_a_header_alone_does_not_make_a_file_encrypted(repo: Repo, env: dict[str, str]) -> None:
+    repo.write({"s.sops.yaml": SECRET + "sops: {mac: x}\n"})
+    assert "encrypts none of its values" in refused(repo, "s.sops.yaml", env).message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", ": has no document"),
+        ("# hunter2\n", ": has no document"),
+        ("\n- hunter2\n", ":2: must be a mapping to be encrypted"),
+        ("hunter2\n", ":1: must be a mapping to be encrypted"),
+    ],
+)
+def test_what_has_no_values_by_name_is_refused(repo: Repo, env: dict[str, str], text: str, message: str) -> None:
+    repo.write({"s.sops.yaml": text})
+    assert refused(repo, "s.sops.yaml", env).message == f"{repo.root / 's.sops.yaml'}{message}"
+
+
+def test_the_hint_of_a_failed_encryption_reads_the_file(repo: Repo, env: dict[str, str], tmp_path: Path) -> None:
+    repo.write({"s.sops.yaml": SECRET})
+    path = repo.root / "s.sops.yaml"
+    failing = program(tmp_path / "sops", "exit 25\n")
+    with pytest.raises(SecretsError) as raised:
+        sops.encrypt(failing, path, root=repo.root, env=env)
+    assert raised.value.hint.endswith(f"{failing} --config {repo.root / '.sops.yaml'} encrypt {path}")
+
+
+def test_private_folders_of_processes_that_are_gone_are_removed() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    stale, live = (MEMORY / f"kustodian-{pid}-test" for pid in (gone.pid, os.getpid()))
+    for folder in (stale, live):
+        folder.mkdir()
+        (folder / "s.yaml").write_text("x", "utf-8")
+    try:
+        with sops._private_folder() as folder:
+            assert folder.name.startswith(f"kustodian-{os.getpid()}-")
+            assert not stale.exists()
+            assert live.exists()
+    finally:
+        for left in (stale, live):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def test_the_nearest_rules_count(repo: Repo, env: dict[str, str], tmp_path: Path, tool: Callable[[str], Path]) -> None:
