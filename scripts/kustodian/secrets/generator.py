@@ -39,7 +39,7 @@ def _generate() -> int:
 
     legacy = len(sys.argv) > 1
     text = Path(sys.argv[1]).read_bytes() if legacy else sys.stdin.buffer.read()
-    given = yaml.load(text, Loader=yaml.CSafeLoader)
+    given = ksops.load(text)
     # Messages name files as the person at the repository's root knows them.
     root = os.environ["KUSTODIAN_ROOT"]
     document = ksops.seen_from(

@@ -53,6 +53,18 @@ def is_ksops(document: Mapping[str, Any]) -> bool:
     return document.get("apiVersion") == API_VERSION and document.get("kind") == KIND
 
 
+def load(text: bytes) -> Any:
+    """A document with each scalar as the text that it is, as in KSOPS: `1.10` and `2024-13-01` are no other values."""
+    import yaml
+
+    class Loader(yaml.CSafeLoader):
+        pass
+
+    for tag in ("int", "float", "bool", "timestamp", "binary", "value", "merge"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{tag}", lambda loader, node: loader.construct_scalar(node))
+    return yaml.load(text, Loader=Loader)  # noqa: S506  it knows fewer types than the safe one
+
+
 def parse(document: Mapping[str, Any]) -> Document:
     """Raises `SecretsError` for what KSOPS refuses as well."""
     metadata = document.get("metadata")
@@ -206,7 +218,11 @@ def _secret_from(item: Mapping[str, Any], where: str) -> SecretFrom:
     metadata = item.get("metadata")
     if not isinstance(metadata, dict) or not metadata.get("name"):
         raise SecretsError(f"{where}: needs `metadata.name`")
-    kept = {key: metadata[key] for key in ("annotations", "labels", "name", "namespace") if metadata.get(key)}
+    kept = {
+        key: _texts(metadata[key], f"{where}: `metadata.{key}`") if key in ("annotations", "labels") else metadata[key]
+        for key in ("annotations", "labels", "name", "namespace")
+        if metadata.get(key)
+    }
     return SecretFrom(
         kept,
         str(item.get("type") or ""),
@@ -214,6 +230,12 @@ def _secret_from(item: Mapping[str, Any], where: str) -> SecretFrom:
         tuple(_key_and_path(entry, where) for entry in _strings(item, "binaryFiles", where)),
         _strings(item, "envs", where),
     )
+
+
+def _texts(value: object, where: str) -> dict[str, str]:
+    if not isinstance(value, dict) or any(isinstance(item, dict | list) for item in value.values()):
+        raise SecretsError(f"{where} must be a mapping of texts")
+    return {key: "" if item is None else item for key, item in value.items()}
 
 
 def _key_and_path(entry: str, where: str) -> tuple[str, str]:

@@ -333,3 +333,30 @@ def test_sealed_values_are_fingerprints_under_the_same_keys(tmp_path: Path, encr
     assert data["A"] != data["B"]
     assert (data["C"], data["D_unencrypted"]) == ("", "sealed:unencrypted")
     assert re.fullmatch(rb"sealed:[0-9a-f]{16}", base64.b64decode(secret["data"]["b.bin"]))
+
+
+def test_metadata_is_text_whatever_it_looks_like() -> None:
+    text = b"""\
+secretFrom:
+- metadata:
+    name: 007
+    labels: {day: 2024-13-01, version: 1.10, on: yes, none: , hex: 0x10}
+    annotations: {a: =, b: <<, c: !!binary x}
+  files: null
+  envs:
+"""
+    (item,) = ksops.parse(ksops.load(text)).secret_from
+    assert item.metadata == {
+        "annotations": {"a": "=", "b": "<<", "c": "x"},
+        "labels": {"day": "2024-13-01", "version": "1.10", "on": "yes", "none": "", "hex": "0x10"},
+        "name": "007",
+    }
+    assert (item.files, item.envs) == ((), ())
+    assert yaml.load(yaml.serialize(ksops._represent(item.metadata)), Loader=yaml.CSafeLoader) == item.metadata
+
+
+@pytest.mark.parametrize("labels", ["x", ["x"], {"a": ["x"]}])
+def test_labels_that_are_no_texts_are_refused(labels: object) -> None:
+    with pytest.raises(SecretsError) as raised:
+        ksops.parse({"secretFrom": [{"metadata": {"name": "x", "labels": labels}}]})
+    assert raised.value.message.endswith("secretFrom[0]: `metadata.labels` must be a mapping of texts")
