@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ STARTS = (PREFIX, "c2VhbGVkO")
 """How a sealed value starts, as text and in base64."""
 UNENCRYPTED = f"{PREFIX}unencrypted"
 """Stands for a Secret's value that the file leaves unencrypted on purpose; no fingerprint, because it is plain."""
+
+_DOTENV_KEY = re.compile(r"[A-Za-z0-9_.]+")
+"""The keys that KSOPS' reader knows; `ksops.parse_dotenv` refuses others after decryption."""
 
 _STRING = "tag:yaml.org,2002:str"
 
@@ -89,10 +93,14 @@ def seal_dotenv(text: bytes, name: str) -> dict[str, str]:
             f"{name}: encrypted as a whole, so that sealed output can't show its keys",
             hint="name it *.env and encrypt it again, or use --reveal",
         )
-    return {
-        key: fingerprint(value) if envelope.TOKEN.fullmatch(value) else (UNENCRYPTED if value else "")
-        for key, value in _dotenv(text, name)
-    }
+    sealed: dict[str, str] = {}
+    for entry in _flat(text, name):
+        key = entry.path[0].strip().removeprefix("export ").strip()
+        if not _DOTENV_KEY.fullmatch(key):
+            raise SecretsError(f"{name}:{entry.line}: not a dotenv line")
+        token = envelope.TOKEN.fullmatch(entry.value)
+        sealed[key] = fingerprint(entry.value) if token else (UNENCRYPTED if entry.value else "")
+    return sealed
 
 
 def _refuse_plain(document: yaml.Node, rule: envelope.Rule, name: str) -> None:
@@ -163,10 +171,6 @@ def _seal_value(leaf: yaml.ScalarNode) -> None:
 
 def _set(leaf: yaml.ScalarNode, text: str, tag: str = _STRING) -> None:
     leaf.value, leaf.tag, leaf.style = text, tag, None
-
-
-def _dotenv(text: bytes, name: str) -> list[tuple[str, str]]:
-    return [(entry.path[0].strip().removeprefix("export ").strip(), entry.value) for entry in _flat(text, name)]
 
 
 def _flat(text: bytes, name: str) -> list[envelope.Entry]:

@@ -441,3 +441,10 @@ def test_nothing_is_computed_from_a_plain_value(encrypt: Encrypt, name: str, tex
     assert seal_content(path.read_bytes(), name) == UNENCRYPTED
     mixed = encrypt(name, text.replace("hunter2", "x"), "--encrypted-regex=^password$").read_bytes()
     assert FINGERPRINT.fullmatch(seal_content(mixed, name))
+
+
+def test_a_key_that_no_reader_of_dotenv_knows_is_refused(encrypt: Encrypt) -> None:
+    path = encrypt("f.env", "A=1\nJ-K=hunter2\n")
+    with pytest.raises(SecretsError) as raised:
+        seal_dotenv(path.read_bytes(), "f.env")
+    assert raised.value.message == "f.env:2: not a dotenv line"
