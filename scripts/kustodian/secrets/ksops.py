@@ -60,8 +60,11 @@ def load(text: bytes) -> Any:
     class Loader(yaml.CSafeLoader):
         pass
 
+    def text_of(loader: yaml.CSafeLoader, node: yaml.ScalarNode) -> str:
+        return str(loader.construct_scalar(node))
+
     for tag in ("int", "float", "bool", "timestamp", "binary", "value", "merge"):
-        Loader.add_constructor(f"tag:yaml.org,2002:{tag}", lambda loader, node: loader.construct_scalar(node))
+        Loader.add_constructor(f"tag:yaml.org,2002:{tag}", text_of)
     return yaml.load(text, Loader=Loader)  # noqa: S506  it knows fewer types than the safe one
 
 
