@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kustodian import pool, process
-from kustodian.errors import Interrupted, KustodianError, OutputError, ToolError
+from kustodian.errors import Interrupted, KustodianError, OutputError, ToolError, unexpected
 from kustodian.files import write_atomically
 from kustodian.render import Renderer, Secrets
 from kustodian.repository import Overlay
@@ -96,9 +96,8 @@ def build(
             raise
         except KustodianError as error:
             return Outcome(overlay, time.monotonic() - started, error=error), b""
-        except Exception as error:  # its text may quote a value
-            bug = KustodianError(f"{overlay.path}: unexpected {type(error).__name__}; this is a bug of kustodian")
-            return Outcome(overlay, time.monotonic() - started, error=bug), b""
+        except Exception as error:
+            return Outcome(overlay, time.monotonic() - started, error=unexpected(overlay.path, error)), b""
         shown = renderer.repository.tree.name(target) if target else "-"
         return Outcome(overlay, time.monotonic() - started, summary, shown), b"" if target else text
 

@@ -51,6 +51,11 @@ class KustodianError(Exception):
         return f"{self.message}\n  → {self.hint}" if self.hint else self.message
 
 
+def unexpected(where: str, error: Exception) -> KustodianError:
+    """For an exception that nobody foresaw. Its text may quote a decrypted value; its type can't."""
+    return KustodianError(f"{where}: unexpected {type(error).__name__}; this is a bug of kustodian")
+
+
 class UsageError(KustodianError):
     pass
 

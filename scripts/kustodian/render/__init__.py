@@ -51,20 +51,14 @@ class Renderer:
                 f"{overlay.path} is a Component: it can't be built on its own",
                 hint="list it under `components:` of an overlay and build that",
             )
-        settings = self.repository.settings
         plugins = needed(
             overlay.path,
             closure,
             self.repository.tree,
             self._build_plugins,
-            trust_remote=settings.trust_remote_bases,
+            trust_remote=self.repository.settings.trust_remote_bases,
         )
-        done = process.run(
-            self.command(overlay, plugins=plugins),
-            cwd=self.repository.root,
-            env=self.environment if plugins else _go_environment(),
-            timeout=settings.timeout_seconds,
-        )
+        done = self._run(overlay, plugins=plugins)
         if done.returncode != 0:
             raise self._failure(overlay, done)
         return done.stdout
@@ -87,7 +81,7 @@ class Renderer:
 
         from kustodian.secrets import sops
 
-        base = _go_environment()
+        base = process.go_environment()
         if self.secrets is Secrets.REVEALED:
             base = sops.environment(self.repository.demo_keys, base)
         assert yaml.__file__  # noqa: S101
@@ -103,14 +97,17 @@ class Renderer:
             "KUSTODIAN_SOPS": str(self.sops or ""),
         }
 
-    def _build_plugins(self, folder: Path) -> bytes:
-        """A folder of plugins as kustomize renders it, without starting any."""
-        done = process.run(
-            self.command(self.repository.overlay_at(folder), plugins=False),
+    def _run(self, overlay: Overlay, *, plugins: bool) -> process.Completed:
+        return process.run(
+            self.command(overlay, plugins=plugins),
             cwd=self.repository.root,
-            env=_go_environment(),
+            env=self.environment if plugins else process.go_environment(),
             timeout=self.repository.settings.timeout_seconds,
         )
+
+    def _build_plugins(self, folder: Path) -> bytes:
+        """A folder of plugins as kustomize renders it, without starting any."""
+        done = self._run(self.repository.overlay_at(folder), plugins=False)
         if done.returncode != 0:
             raise RenderError(
                 f"{self.repository.tree.name(folder)}: this folder of plugins can't be built without plugins",
@@ -146,8 +143,3 @@ class Renderer:
             "its message is not shown because it may quote a value",
             hint="look at the decrypted files for what is not text or not base64 in a Secret",
         )
-
-
-def _go_environment() -> dict[str, str]:
-    # A kustomize run is short and its heap small: collecting garbage half as often saves a quarter of its time.
-    return {"GOGC": "400", **os.environ}

@@ -14,11 +14,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kustodian import process
 from kustodian.errors import OutputError, SecretsError, UsageError, task
 from kustodian.files import write_atomically
 from kustodian.secrets import envelope
+
+if TYPE_CHECKING:
+    import yaml
 
 SECONDS = 60.0
 """Time limit of one call; a key service that does not answer must not hang a build."""
@@ -152,18 +156,25 @@ def check_encrypted(text: bytes, name: str, shown: str) -> None:
             f"{shown}: the rule in {CONFIG} encrypts none of its values", hint="see `encrypted_regex` of the rule"
         )
     if form in ("dotenv", "ini"):
-        for entry in envelope.flat(text, shown)[1]:
-            raise envelope.edited_by_hand(shown, entry.path, entry.line)
+        _refuse_by_hand(text, shown)
         return
     for document in envelope.compose(text, shown):
-        head = envelope.header(document, shown)
-        for path, node in envelope.plain_values(document, head.rule):
-            raise envelope.edited_by_hand(shown, path, node.start_mark.line + 1)
+        _refuse_by_hand_in(document, shown)
         for path in _open_secret_values(document):
             raise SecretsError(
                 f"{shown}: `{'.'.join(path)}` would stay in plain text",
                 hint="the rule in .sops.yaml must cover it: encrypted_regex: ^(data|stringData)$",
             )
+
+
+def _refuse_by_hand(text: bytes, name: str) -> None:
+    for entry in envelope.flat(text, name)[1]:
+        raise envelope.edited_by_hand(name, entry.path, entry.line)
+
+
+def _refuse_by_hand_in(document: yaml.Node, name: str) -> None:
+    for path, node in envelope.plain_values(document, envelope.header(document, name).rule):
+        raise envelope.edited_by_hand(name, path, node.start_mark.line + 1)
 
 
 def _refuse_shapeless(text: bytes, file: Path) -> None:
@@ -219,12 +230,10 @@ def _refuse_by_content(file: Path) -> None:
     """Raise what the file itself tells of a failure: that it is not encrypted, or was edited by hand."""
     text, name = _read(file), str(file)
     if envelope.format_of(name) in ("dotenv", "ini"):
-        for entry in envelope.flat(text, name)[1]:
-            raise envelope.edited_by_hand(name, entry.path, entry.line)
+        _refuse_by_hand(text, name)
     elif is_encrypted(text, name):
         for document in envelope.compose(text, name):
-            for path, node in envelope.plain_values(document, envelope.header(document, name).rule):
-                raise envelope.edited_by_hand(name, path, node.start_mark.line + 1)
+            _refuse_by_hand_in(document, name)
     else:
         raise SecretsError(f"{file}: not encrypted", hint=task(f"encrypt {file}"))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kustodian import locate, pool
-from kustodian.errors import ExitCode, Interrupted, KustodianError, OutputError, RenderError, ToolError
+from kustodian.errors import ExitCode, Interrupted, KustodianError, OutputError, RenderError, ToolError, unexpected
 from kustodian.finding import Finding
 from kustodian.render import Renderer
 from kustodian.repository import Overlay
@@ -30,7 +30,7 @@ CONFIG = "config"
 
 _GROUP = 25
 """Up to how many overlays one run of kubeconform checks."""
-_DEFINITION = b"kind: CustomResourceDefinition"
+_DEFINITION = "CustomResourceDefinition"
 
 
 @dataclass(frozen=True)
@@ -102,28 +102,27 @@ class Validator:
         done: list[Checked] = []
         with tempfile.TemporaryDirectory(prefix="kustodian-") as folder:
             rendered: dict[Path, Checked] = {}
+            alone: list[Path] = []
             for number, overlay in enumerate(overlays):
                 file = Path(folder) / f"{number}.yaml"
                 try:
-                    rendered[file] = self._rendered(overlay, file)
+                    rendered[file], defines = self._rendered(overlay, file)
+                    alone += [file] if defines else []
                 except Interrupted:
                     raise
                 except KustodianError as error:
                     done.append(Checked(overlay, 0.0, errors=(error,)))
                 except Exception as error:
-                    bug = KustodianError(
-                        f"{overlay.path}: unexpected {type(error).__name__}; this is a bug of kustodian"
-                    )
-                    done.append(Checked(overlay, 0.0, errors=(bug,)))
+                    done.append(Checked(overlay, 0.0, errors=(unexpected(overlay.path, error),)))
             started = time.monotonic()
-            verdicts = self._verdicts(list(rendered))
+            verdicts = self._verdicts([file for file in rendered if file not in alone], alone)
             share = (time.monotonic() - started) / max(1, len(rendered))
             for file, checked in rendered.items():
                 done.append(self._judged(checked, file, verdicts[file], share))
         return done
 
-    def _rendered(self, overlay: Overlay, file: Path) -> Checked:
-        """The overlay's render in `file`, and what can be said of it without schemas."""
+    def _rendered(self, overlay: Overlay, file: Path) -> tuple[Checked, bool]:
+        """The overlay's render in `file`: what can be said of it without schemas, and whether it defines kinds."""
         started = time.monotonic()
         text = self.renderer.render(overlay)
         try:
@@ -132,9 +131,10 @@ class Validator:
             raise OutputError(f"can't write {file}: {error.strerror or error}") from None
         resources = list(split(text))
         findings = (*self._config_findings(overlay, resources), *self._open_secrets(overlay, resources))
-        return Checked(
+        checked = Checked(
             overlay, time.monotonic() - started, len(resources), sum(map(self._is_skipped, resources)), findings
         )
+        return checked, any(resource.kind == _DEFINITION for resource in resources)
 
     def _open_secrets(self, overlay: Overlay, resources: Sequence[Resource]) -> list[Finding]:
         """Values of rendered Secrets that are not sealed, wherever they came from: a patch, a plugin, a remote base.
@@ -142,14 +142,16 @@ class Validator:
         Nothing is said of an overlay that reads a file in which the tree's check has found the plain Secret itself.
         """
         repository = self.renderer.repository
-        named = {repository.root / finding.file for finding in self._tree[0] if finding.rule == tree.PLAIN_SECRET}
         found = [
             (resource.id, key)
             for resource in resources
             if resource.kind == "Secret"
             for key in seal.open_keys(resource.document)
         ]
-        if not found or named & repository.tree.closure(overlay.directory).files:
+        if not found:
+            return []
+        named = {repository.root / finding.file for finding in self._tree[0] if finding.rule == tree.PLAIN_SECRET}
+        if named & repository.tree.closure(overlay.directory).files:
             return []
         return [
             Finding(
@@ -166,21 +168,21 @@ class Validator:
         skipped = self.renderer.repository.settings.skip_kinds
         return bool(skipped) and bool({resource.kind, f"{resource.api_version}/{resource.kind}"} & skipped)
 
-    def _verdicts(self, files: Sequence[Path]) -> dict[Path, kubeconform.Verdict | ToolError]:
-        """A verdict on each file. What fails for many files at once is tried for each of them alone."""
-        alone = [file for file in files if _DEFINITION in file.read_bytes()]
-        together = [file for file in files if file not in alone]
+    def _verdicts(self, together: Sequence[Path], alone: Sequence[Path]) -> dict[Path, kubeconform.Verdict | ToolError]:
+        """A verdict on each file; those `alone` bring definitions that count for them only."""
         found: dict[Path, kubeconform.Verdict | ToolError] = {}
-        for group in (together, *([file] for file in alone)):
-            if not group:
-                continue
-            try:
-                found |= self._held_to_schemas(group)
-            except ToolError as error:
-                found |= {group[0]: error} if len(group) == 1 else {}
-                for file in group if len(group) > 1 else ():
-                    found |= self._verdicts([file])
+        for group in filter(None, (together, *([file] for file in alone))):
+            found |= self._tried(group)
         return found
+
+    def _tried(self, files: Sequence[Path]) -> dict[Path, kubeconform.Verdict | ToolError]:
+        """The verdicts of one run. What fails for many files at once is tried for each of them alone."""
+        try:
+            return dict(self._held_to_schemas(files))
+        except ToolError as error:
+            if len(files) == 1:
+                return {files[0]: error}
+            return {file: verdict for one in files for file, verdict in self._tried([one]).items()}
 
     def _held_to_schemas(self, files: Sequence[Path]) -> dict[Path, kubeconform.Verdict]:
         settings = self.renderer.repository.settings
@@ -188,7 +190,7 @@ class Validator:
         if len(files) == 1:
             # A definition that the render holds counts before the tree's: it is what is applied.
             resources = split(files[0].read_bytes())
-            own = [resource.document for resource in resources if resource.kind == "CustomResourceDefinition"]
+            own = [resource.document for resource in resources if resource.kind == _DEFINITION]
             if own and (folder := schemas.custom(own, self.cache)):
                 locations.insert(0, f"{folder}/{schemas.TEMPLATE}")
         return kubeconform.check(
@@ -263,10 +265,11 @@ class Validator:
         if not pattern or overlay not in repository.overlays:
             return []
         schema = repository.root / pattern.replace("{env}", overlay.environment)
-        closure = repository.tree.closure(overlay.directory)
+        violations = list(config.check(config.configuration(resources), schema))
+        closure = repository.tree.closure(overlay.directory) if violations else None
         findings = []
-        for violation in config.check(config.configuration(resources), schema):
-            place = locate.config_key(closure, overlay.directory, violation.key) if violation.key else None
+        for violation in violations:
+            place = locate.config_key(closure, overlay.directory, violation.key) if closure and violation.key else None
             where = ".".join(filter(None, (violation.config_map, violation.key)))
             findings.append(
                 Finding(

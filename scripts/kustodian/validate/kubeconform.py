@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,8 +45,7 @@ def check(
         command += ["-schema-location", location]
     if skip:
         command += ["-skip", ",".join(skip)]
-    # GOGC as for kustomize: a short run with a small heap.
-    environment = {"GOGC": "400", "GOMAXPROCS": "1", **os.environ}
+    environment = process.go_environment(GOMAXPROCS="1")
     done = process.run([*command, *map(str, files)], timeout=timeout, env=environment)
     try:
         report = json.loads(done.stdout)
