@@ -189,7 +189,12 @@ def _operation(state: Mapping[str, Any]) -> Operation | None:
         initiated_by=_initiator(_mapping(_mapping(state.get("operation")).get("initiatedBy"))),
         results=tuple(
             ResourceResult(
-                *(_text(item.get(key)) for key in ("kind", "namespace", "name", "status", "message", "hookType")),
+                kind=_text(item.get("kind")),
+                namespace=_text(item.get("namespace")),
+                name=_text(item.get("name")),
+                status=_text(item.get("status")),
+                message=_text(item.get("message")),
+                hook_type=_text(item.get("hookType")),
                 hook_phase=_text(item.get("hookPhase")),
             )
             for item in _mappings(result.get("resources"))
@@ -200,7 +205,11 @@ def _operation(state: Mapping[str, Any]) -> Operation | None:
 def _resource(item: Mapping[str, Any]) -> ResourceState:
     health = _mapping(item.get("health"))
     return ResourceState(
-        *(_text(item.get(key)) for key in ("group", "kind", "namespace", "name", "status")),
+        group=_text(item.get("group")),
+        kind=_text(item.get("kind")),
+        namespace=_text(item.get("namespace")),
+        name=_text(item.get("name")),
+        sync=_text(item.get("status")),
         health=_text(health.get("status")),
         message=_text(health.get("message")),
         hook=bool(item.get("hook")),
