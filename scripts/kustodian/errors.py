@@ -6,6 +6,8 @@
     ├── RenderError       kustomize or the secrets generator refused an overlay
     ├── SecretsError      an encrypted file can't be read, written, sealed or decrypted
     ├── OutputError       a result can't be written where it was asked for
+    ├── GitError          the git repository, or its remote, is not in a state that allows what was asked for
+    │   └── PushRejected  the remote's branch holds commits that the pushed one does not build on
     ├── ToolError         an external program is missing, of the wrong version, can't be built, or failed
     │   └── ToolTimeout   it did not end within its time limit; it and its children were ended
     └── Interrupted       Ctrl-C or SIGTERM; everything that was started has been ended
@@ -73,6 +75,14 @@ class SecretsError(KustodianError):
 
 
 class OutputError(KustodianError):
+    pass
+
+
+class GitError(KustodianError):
+    pass
+
+
+class PushRejected(GitError):
     pass
 
 
