@@ -1,0 +1,24 @@
+"""The Invoke tasks: arguments in, one library call, print, exit code. Nothing else may be here.
+
+The repository's own `tasks.py` and the program `kustodian` both offer this collection.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from invoke import Collection
+
+from kustodian.tasks.checkout import build, clean, doctor, validate
+from kustodian.tasks.secrets import decrypt, edit, encrypt
+from kustodian.tasks.shared import command
+
+__all__ = ["collection", "command"]
+
+
+def collection(repo: Path | None = None) -> Collection:
+    """The tasks. `repo` is the repository's root; without it, it is looked for around the working folder."""
+    namespace = Collection(build, validate, encrypt, decrypt, edit, doctor, clean)
+    if repo is not None:
+        namespace.configure({"kustodian": {"repo": str(repo)}})
+    return namespace
