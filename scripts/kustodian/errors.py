@@ -10,6 +10,11 @@
     │   └── PushRejected  the remote's branch holds commits that the pushed one does not build on
     ├── ToolError         an external program is missing, of the wrong version, can't be built, or failed
     │   └── ToolTimeout   it did not end within its time limit; it and its children were ended
+    ├── ServerError       Argo CD's server refuses, or what it answers makes no sense
+    │   ├── Unavailable   nobody answers, or only for now not; the same request may succeed a little later
+    │   ├── TokenRefused  the token is expired, revoked or of another server; no request will succeed
+    │   ├── NotPermitted  it may not do this, or there is no such Application: a server does not tell which
+    │   └── NotFound      there is no such Application
     └── Interrupted       Ctrl-C or SIGTERM; everything that was started has been ended
 
 A broken rule is not an error: it is a `Finding` (exit code 1).
@@ -91,6 +96,26 @@ class ToolError(KustodianError):
 
 
 class ToolTimeout(ToolError):
+    pass
+
+
+class ServerError(KustodianError):
+    pass
+
+
+class Unavailable(ServerError):
+    pass
+
+
+class TokenRefused(ServerError):
+    pass
+
+
+class NotPermitted(ServerError):
+    pass
+
+
+class NotFound(ServerError):
     pass
 
 

@@ -63,9 +63,10 @@ class Operation:
     phase: str
     message: str = ""
     revisions: tuple[str, ...] = ()
-    """What it syncs, one for each source; empty as long as that is not resolved."""
+    """What it syncs, one for each source; what it was asked to sync as long as that is not resolved, if it was."""
     started: str = ""
     finished: str = ""
+    """Also set while it is `Running`, when an attempt has failed and the next one is to come."""
     retries: int = 0
     initiated_by: str = ""
     """The user's name, or `automated`."""
@@ -113,7 +114,7 @@ class Application:
     """When the controller last compared, RFC 3339."""
     operation: Operation | None = None
     operation_requested: bool = False
-    """Whether an operation is asked for that the controller has not taken up yet (`.operation`)."""
+    """Whether an operation is asked for (`.operation`): the controller takes that away when it is over."""
     refresh_requested: bool = False
     """Whether the annotation `argocd.argoproj.io/refresh` is there: the controller has yet to look again."""
     resources: tuple[ResourceState, ...] = ()
@@ -122,8 +123,9 @@ class Application:
     images: tuple[str, ...] = ()
 
 
-def parse(document: Mapping[str, Any]) -> Application:
-    """The Application in a document of the API. Raises nothing for what is missing."""
+def parse(document: object) -> Application:
+    """The Application in a document of the API. Raises nothing, whatever is missing or of another type."""
+    document = _mapping(document)
     metadata, spec, status = (_mapping(document.get(key)) for key in ("metadata", "spec", "status"))
     sync, health = _mapping(status.get("sync")), _mapping(status.get("health"))
     return Application(
@@ -149,7 +151,7 @@ def parse(document: Mapping[str, Any]) -> Application:
         ),
         history=tuple(
             HistoryEntry(
-                int(item.get("id") or 0),
+                _number(item.get("id")),
                 _revisions(item),
                 _text(item.get("deployedAt")),
                 _initiator(_mapping(item.get("initiatedBy"))),
@@ -178,15 +180,15 @@ def _is_automated(spec: Mapping[str, Any]) -> bool:
 def _operation(state: Mapping[str, Any]) -> Operation | None:
     if not state:
         return None
-    result = _mapping(state.get("syncResult"))
+    result, asked = _mapping(state.get("syncResult")), _mapping(state.get("operation"))
     return Operation(
         phase=_text(state.get("phase")),
         message=_text(state.get("message")),
-        revisions=_revisions(result),
+        revisions=_revisions(result) or _revisions(_mapping(asked.get("sync"))),
         started=_text(state.get("startedAt")),
         finished=_text(state.get("finishedAt")),
-        retries=int(state.get("retryCount") or 0),
-        initiated_by=_initiator(_mapping(_mapping(state.get("operation")).get("initiatedBy"))),
+        retries=_number(state.get("retryCount")),
+        initiated_by=_initiator(_mapping(asked.get("initiatedBy"))),
         results=tuple(
             ResourceResult(
                 kind=_text(item.get("kind")),
@@ -217,9 +219,9 @@ def _resource(item: Mapping[str, Any]) -> ResourceState:
 
 
 def _revisions(item: Mapping[str, Any]) -> tuple[str, ...]:
-    several = tuple(revision for revision in _list(item.get("revisions")) if isinstance(revision, str))
+    several = tuple(_text(revision) for revision in _list(item.get("revisions")))  # each keeps its source's index
     one = _text(item.get("revision"))
-    return several or ((one,) if one else ())
+    return several if any(several) else ((one,) if one else ())
 
 
 def _initiator(item: Mapping[str, Any]) -> str:
@@ -236,6 +238,10 @@ def _list(value: object) -> list[Any]:
 
 def _mappings(value: object) -> list[Mapping[str, Any]]:
     return [item for item in _list(value) if isinstance(item, Mapping)]
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _text(value: object) -> str:
