@@ -41,6 +41,16 @@ class Settings:
     """Time limit of one program over one overlay."""
     trust_remote_bases: bool = False
     """Whether a remote folder may stand beside a secrets generator: kustomize then runs whatever plugins it brings."""
+    argocd_applications: str = ""
+    """Folder of the Kustomization that renders this repository's Applications; empty for none."""
+    argocd_server: str = ""
+    """Argo CD's base address, `https://HOST[:PORT][/PATH]`; empty where the repository does not name it."""
+    argocd_ca: str = ""
+    """PEM file with the certificate that signs that server's; empty for the system's."""
+    argocd_skip_tls_verify: bool = False
+    """Whether that server's certificate is not verified."""
+    protected: tuple[str, ...] = ()
+    """Environments whose changes go by pull request."""
     declared: frozenset[str] = field(default=frozenset(), compare=False)
     """The fields that the file itself sets."""
 
@@ -58,6 +68,27 @@ def kubernetes_version(text: str) -> str:
             hint=f"choose one of {KUBERNETES_VERSIONS[0]} … {KUBERNETES_VERSIONS[-1]}",
         )
     return version
+
+
+def server_url(text: str) -> str:
+    """Argo CD's base address for what a person writes: `HOST[:PORT]` is taken for https. Raises `UsageError`."""
+    from urllib.parse import urlsplit
+
+    wrong = UsageError(
+        f"{text!r} is not a server's address", hint="write HOST, HOST:PORT or https://HOST[:PORT][/PATH]"
+    )
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise wrong from None
+    if parts.scheme not in ("https", "http") or not host or not re.fullmatch(r"[!-~]+", text):
+        raise wrong
+    if parts.username is not None or parts.query or parts.fragment:
+        raise UsageError("a server's address holds no user, `?` or `#`", hint=wrong.hint)
+    name = f"[{host}]" if ":" in host else host
+    default = 443 if parts.scheme == "https" else 80
+    return f"{parts.scheme}://{name}{f':{port}' if port not in (None, default) else ''}{parts.path.rstrip('/')}"
 
 
 def load(root: Path) -> Settings:
@@ -93,11 +124,12 @@ def parse(document: object) -> Settings:
             raise RepositoryError(f"{FILE}: unknown key `{key}`", hint=known)
         name, convert = _KEYS[key]
         try:
-            values[name] = convert(value)
+            converted = convert(value)
         except UsageError as error:
             raise RepositoryError(f"{FILE}: `{key}`: {error.message}", hint=error.hint) from None
         except (TypeError, ValueError) as error:
             raise RepositoryError(f"{FILE}: `{key}`: {error}") from None
+        values |= {name: converted} if name else converted
     return Settings(**values, declared=frozenset(values))
 
 
@@ -151,6 +183,38 @@ def _config(value: object) -> str:
     return _path(value["schema"])
 
 
+def _argocd(value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not value or not set(value) <= set(_ARGOCD):
+        raise ValueError(f"must be a mapping with some of the keys {', '.join(f'`{key}`' for key in _ARGOCD)}")
+    values: dict[str, Any] = {}
+    for key, item in value.items():
+        name, convert = _ARGOCD[key]
+        try:
+            values[name] = convert(item)
+        except ValueError as error:
+            raise ValueError(f"`{key}` {error}") from None
+    if "argocd_server" not in values and set(values) & {"argocd_ca", "argocd_skip_tls_verify"}:
+        raise ValueError("`ca` and `skipTlsVerify` are for the `server` named beside them; there is none")
+    if values.get("argocd_server", "").startswith("http://") and not values.get("argocd_skip_tls_verify"):
+        raise ValueError(
+            "`server` with http:// shows the token to everybody on the way; `skipTlsVerify: true` allows it"
+        )
+    return values
+
+
+def _server(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a server's address")
+    return server_url(value)
+
+
+_ARGOCD: dict[str, tuple[str, Callable[[object], Any]]] = {
+    "applications": ("argocd_applications", _path),
+    "server": ("argocd_server", _server),
+    "ca": ("argocd_ca", _path),
+    "skipTlsVerify": ("argocd_skip_tls_verify", _boolean),
+}
+"""The keys in `argocd`: the field's name and what reads the value."""
 _KEYS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "overlays": ("overlays", _paths),
     "kubernetesVersion": ("kubernetes_version", _version),
@@ -161,7 +225,10 @@ _KEYS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "ignore": ("ignore", _strings),
     "trustRemoteBases": ("trust_remote_bases", _boolean),
     "timeout": ("timeout_seconds", _seconds),
+    "argocd": ("", _argocd),
+    "protected": ("protected", _strings),
 }
+"""The file's keys: the field's name (empty where the value has several, by name) and what reads the value."""
 
 
 def _one_line(error: Exception) -> str:

@@ -8,7 +8,12 @@ from kustodian.errors import RepositoryError, UsageError
 from kustodian.settings import Settings
 
 VERSIONS = "choose one of 1.25 … 1.37"
-KEYS = "overlays, kubernetesVersion, loadRestrictor, skipKinds, config, demoKeys, ignore, trustRemoteBases, timeout"
+KEYS = (
+    "overlays, kubernetesVersion, loadRestrictor, skipKinds, config, demoKeys, ignore, trustRemoteBases, timeout, "
+    "argocd, protected"
+)
+ARGOCD = "must be a mapping with some of the keys `applications`, `server`, `ca`, `skipTlsVerify`"
+ADDRESS = "write HOST, HOST:PORT or https://HOST[:PORT][/PATH]"
 
 
 def load(folder: Path, text: str | bytes) -> Settings:
@@ -26,6 +31,11 @@ def test_without_a_file_every_setting_has_its_default(tmp_path: Path) -> None:
         demo_keys=(),
         ignore=(),
         timeout_seconds=120.0,
+        argocd_applications="",
+        argocd_server="",
+        argocd_ca="",
+        argocd_skip_tls_verify=False,
+        protected=(),
     )
     assert settings.load(tmp_path).declared == frozenset()
 
@@ -53,6 +63,18 @@ def test_an_empty_file_is_no_file(tmp_path: Path, text: str) -> None:
         ("ignore: []", Settings()),
         ("trustRemoteBases: true", Settings(trust_remote_bases=True)),
         ("timeout: 5", Settings(timeout_seconds=5.0)),
+        ("argocd: {applications: argocd/}", Settings(argocd_applications="argocd")),
+        ("argocd: {server: cd.example.com}", Settings(argocd_server="https://cd.example.com")),
+        (
+            "argocd: {server: 'https://cd.example.com:8443/argo/', ca: a/ca.pem, skipTlsVerify: false}",
+            Settings(argocd_server="https://cd.example.com:8443/argo", argocd_ca="a/ca.pem"),
+        ),
+        (
+            "argocd: {server: 'http://cd.example.com', skipTlsVerify: true}",
+            Settings(argocd_server="http://cd.example.com", argocd_skip_tls_verify=True),
+        ),
+        ("protected: production", Settings(protected=("production",))),
+        ("protected: [production, staging]", Settings(protected=("production", "staging"))),
         ("timeout: 0.5", Settings(timeout_seconds=0.5)),
         (b"\xef\xbb\xbftimeout: 5\r\noverlays: x\r\n", Settings(timeout_seconds=5.0, overlays=("x",))),
     ],
@@ -63,6 +85,7 @@ def test_each_key_is_read(tmp_path: Path, text: str | bytes, want: Settings) -> 
 
 def test_what_the_file_sets_is_known(tmp_path: Path) -> None:
     assert load(tmp_path, "overlays: overlays\ntimeout: 120").declared == {"overlays", "timeout_seconds"}
+    assert load(tmp_path, "argocd: {applications: a, server: b}").declared == {"argocd_applications", "argocd_server"}
 
 
 @pytest.mark.parametrize(
@@ -110,6 +133,38 @@ def test_what_the_file_sets_is_known(tmp_path: Path) -> None:
         ("timeout: 2m", "`timeout`: must be a number of seconds above zero, and at most a day", ""),
         ("timeout: .inf", "`timeout`: must be a number of seconds above zero, and at most a day", ""),
         ("timeout: .nan", "`timeout`: must be a number of seconds above zero, and at most a day", ""),
+        ("argocd: cd.example.com", f"`argocd`: {ARGOCD}", ""),
+        ("argocd: {}", f"`argocd`: {ARGOCD}", ""),
+        ("argocd: {serverr: cd.example.com}", f"`argocd`: {ARGOCD}", ""),
+        ("argocd: {1: a}", f"`argocd`: {ARGOCD}", ""),
+        ("argocd: {applications: 1}", "`argocd`: `applications` must be a path", ""),
+        (
+            "argocd: {applications: ../a}",
+            "`argocd`: `applications` '../a' must be a path inside the repository",
+            "",
+        ),
+        ("argocd: {server: 1}", "`argocd`: `server` must be a server's address", ""),
+        ("argocd: {server: ''}", "`argocd`: '' is not a server's address", ADDRESS),
+        ("argocd: {server: 'a b'}", "`argocd`: 'a b' is not a server's address", ADDRESS),
+        ("argocd: {server: 'a:b'}", "`argocd`: 'a:b' is not a server's address", ADDRESS),
+        ("argocd: {server: 'https://u:p@a'}", "`argocd`: a server's address holds no user, `?` or `#`", ADDRESS),
+        (
+            "argocd: {server: 'http://a'}",
+            "`argocd`: `server` with http:// shows the token to everybody on the way; `skipTlsVerify: true` allows it",
+            "",
+        ),
+        ("argocd: {server: a, skipTlsVerify: 'yes'}", "`argocd`: `skipTlsVerify` must be true or false", ""),
+        (
+            "argocd: {ca: ca.pem}",
+            "`argocd`: `ca` and `skipTlsVerify` are for the `server` named beside them; there is none",
+            "",
+        ),
+        (
+            "argocd: {skipTlsVerify: true}",
+            "`argocd`: `ca` and `skipTlsVerify` are for the `server` named beside them; there is none",
+            "",
+        ),
+        ("protected: true", "`protected`: must be a string or a list of strings", ""),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(tmp_path: Path, text: str, message: str, hint: str) -> None:
@@ -152,3 +207,35 @@ def test_a_version_without_schemas_is_refused(text: str) -> None:
         settings.kubernetes_version(text)
     assert raised.value.message == f"no schemas for Kubernetes {text}"
     assert raised.value.hint == VERSIONS
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("cd.example.com", "https://cd.example.com"),
+        ("CD.Example.com:443", "https://cd.example.com"),
+        ("cd.example.com:8443", "https://cd.example.com:8443"),
+        ("localhost:8080", "https://localhost:8080"),
+        ("cd.example.com/argo/", "https://cd.example.com/argo"),
+        ("https://cd.example.com:443/", "https://cd.example.com"),
+        ("http://cd.example.com:80", "http://cd.example.com"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("[::1]:8080", "https://[::1]:8080"),
+    ],
+)
+def test_a_servers_address_may_be_short(text: str, want: str) -> None:
+    assert settings.server_url(text) == want
+
+
+@pytest.mark.parametrize("text", ["", "://", "https://", ":443", "ftp://a", "a:99999", "a\nb", "ä.example.com", "[::1"])
+def test_what_is_no_servers_address_is_refused(text: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        settings.server_url(text)
+    assert raised.value.message == f"{text!r} is not a server's address"
+
+
+@pytest.mark.parametrize("text", ["user@a", "https://user:secret@a", "a?b=c", "a#b"])
+def test_a_servers_address_holds_nothing_else(text: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        settings.server_url(text)
+    assert "secret" not in str(raised.value)

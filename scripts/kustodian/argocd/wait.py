@@ -163,7 +163,7 @@ def _judge(application: Application, source: int, related: Callable[[str], Relat
     if operation is not None and doing is Relation.TARGET and operation.phase in ("Failed", "Error"):
         return Phase.FAILED, operation.message or "the operation failed, and Argo CD does not say why"
     if where is not Relation.TARGET or application.sync == "Unknown":
-        return Phase.COMPARING, _errors(application) or _not_compared(compared, where)
+        return Phase.COMPARING, _errors(application, but="SyncError") or _not_compared(compared, where)
     return _judge_cluster(application, ours=doing is Relation.TARGET or not operated)
 
 
@@ -219,8 +219,9 @@ def _not_healthy(application: Application) -> str:
     return f"{named}{more}" or f"it is {application.health}"
 
 
-def _errors(application: Application) -> str:
-    return "; ".join(condition.message for condition in application.conditions if condition.is_error)
+def _errors(application: Application, *, but: str = "") -> str:
+    found = (condition for condition in application.conditions if condition.is_error and condition.type != but)
+    return "; ".join(condition.message for condition in found)
 
 
 def _runs(operation: Operation) -> bool:
