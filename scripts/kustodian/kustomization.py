@@ -10,6 +10,7 @@ Fields as in https://kubectl.docs.kubernetes.io/references/kustomize/kustomizati
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,8 @@ _PLUGINS = ("generators", "transformers", "validators")
 _FILES = ("crds", "configurations")
 _FILES_IN_ITEMS = ("patches", "patchesJson6902", "replacements")
 _DATA_GENERATORS = ("configMapGenerator", "secretGenerator")
+_MOST_LINKS = 40
+"""One after the other, as Linux has it."""
 _FIELDS = {
     name.lower(): name
     for name in (
@@ -62,6 +65,8 @@ class Closure:
     """Why a file of plugins could not be read, a line each: what is in it is not known."""
     inputs: tuple[Path, ...]
     """Everything else that is read: data of generators, encrypted files, schemas, the plugins' own files."""
+    links: tuple[Path, ...]
+    """The symbolic links on the way to all of these, which are named here by what the links lead to."""
     remote: tuple[str, ...]
     problems: tuple[str, ...]
     """What is missing or does not parse, a line each, naming the file that asks for it."""
@@ -104,6 +109,7 @@ class Tree:
             tuple(dict.fromkeys(walk.plugin_folders)),
             tuple(dict.fromkeys(walk.unread_plugins)),
             tuple(dict.fromkeys(walk.inputs)),
+            tuple(dict.fromkeys(walk.links)),
             tuple(dict.fromkeys(walk.remote)),
             tuple(dict.fromkeys(walk.problems)),
         )
@@ -178,11 +184,12 @@ class _Walk:
         self.plugin_folders: list[Path] = []
         self.unread_plugins: list[str] = []
         self.inputs: list[Path] = []
+        self.links: list[Path] = []
         self.remote: list[str] = []
         self.problems: list[str] = []
 
     def folder(self, directory: Path, asked_by: Kustomization | None) -> None:
-        directory = directory.resolve()
+        directory = self._resolved(directory)
         if directory in self.kustomizations:
             return
         file = file_of(directory)
@@ -193,6 +200,7 @@ class _Walk:
             return
         found = self.tree.read(file)
         self.kustomizations[directory] = found
+        self.inputs += [self._resolved(file)] if file.is_symlink() else []
         if found.problem:
             self._unread(f"{self.tree.name(file)}: {found.problem}")
         for key in _FOLDERS_OR_FILES:
@@ -206,12 +214,25 @@ class _Walk:
             for entry in _strings(found.document.get(key)):
                 self._plugin(found, key, entry)
 
+    def _resolved(self, path: Path) -> Path:
+        """What a path leads to; the links on the way are noted."""
+        resolved, plain = path.resolve(), Path(os.path.normpath(path))
+        for _link in range(_MOST_LINKS):
+            if plain == resolved:
+                break
+            link = next((step for step in (*reversed(plain.parents), plain) if step.is_symlink()), None)
+            if link is None:
+                break
+            self.links.append(link)
+            plain = Path(os.path.normpath(link.parent / link.readlink() / plain.relative_to(link)))
+        return resolved
+
     def _resource(self, by: Kustomization, key: str, entry: str) -> None:
         path = by.directory / entry
         if "://" not in entry and _is_folder(path):
             self.folder(path, asked_by=by)
         elif "://" not in entry and _is_file(path):
-            self.resources.append(path.resolve())
+            self.resources.append(self._resolved(path))
             if self.parse_resources:
                 self._parse(path)
         elif _is_remote(entry):
@@ -222,7 +243,7 @@ class _Walk:
     def _file(self, by: Kustomization, key: str, entry: str, into: list[Path]) -> None:
         path = by.directory / entry
         if _is_file(path):
-            into.append(path.resolve())
+            into.append(self._resolved(path))
         elif _is_remote(entry):
             self.remote.append(entry)
         else:
@@ -238,7 +259,7 @@ class _Walk:
                 return
         path = by.directory / entry
         if _is_folder(path):
-            self._plugin_folder(path.resolve(), asked_by=by)
+            self._plugin_folder(self._resolved(path), asked_by=by)
             return
         self._file(by, key, entry, self.inputs)
         if _is_file(path):
@@ -258,6 +279,7 @@ class _Walk:
         self.plugin_folders += below.plugin_folders
         self.unread_plugins += below.unread_plugins
         self.inputs += below.inputs
+        self.links += below.links
         self.remote += below.remote
         self.problems += below.problems
         for file in dict.fromkeys(below.resources):
@@ -277,7 +299,7 @@ class _Walk:
         for document in documents:
             if isinstance(document, dict):
                 self.plugins.append(document)
-                self.inputs.extend(path for path in _ksops_inputs(base, document) if _is_file(path))
+                self.inputs += [self._resolved(path) for path in _ksops_inputs(base, document) if _is_file(path)]
 
     def _parse(self, path: Path) -> list[Any]:
         documents, problem = load_yaml(path)
@@ -317,7 +339,7 @@ def _ksops_inputs(base: Path, document: dict[str, Any]) -> Iterator[Path]:
         for key in ("files", "binaryFiles", "envs"):
             entries += [entry.split("=", 1)[-1] for entry in _strings(item.get(key))]
     for entry in entries:
-        yield (base / entry).resolve()
+        yield base / entry
 
 
 def _is_file(path: Path) -> bool:

@@ -23,7 +23,7 @@ from kustodian.render import Renderer
 from kustodian.repository import Overlay
 from kustodian.resource import Resource, split
 from kustodian.secrets import seal
-from kustodian.validate import config, kubeconform, schemas, tree
+from kustodian.validate import argocd, config, kubeconform, schemas, tree
 
 SCHEMA = "schema"
 CONFIG = "config"
@@ -73,7 +73,10 @@ class Validator:
     """Folder for converted schemas."""
 
     def validate(self, overlays: Sequence[Overlay], *, on_done: Callable[[Checked], None]) -> Report:
-        """Check each overlay and, once, the tree. `on_done` sees each overlay as it finishes."""
+        """Check each overlay and, once, the tree. `on_done` sees each overlay as it finishes.
+
+        A folder of Applications that does not render stands among the overlays of the report, with its error.
+        """
         checked: dict[Overlay, Checked] = {}
         findings, _definitions = self._tree
         _ = self._schema_locations  # made before the workers start, which would each make them
@@ -83,7 +86,18 @@ class Validator:
             for result in results:
                 checked[result.overlay] = result
                 on_done(result)
-        return Report(tuple(checked[overlay] for overlay in overlays), tuple(findings))
+        applications, unchecked = self._applications()
+        return Report((*(checked[overlay] for overlay in overlays), *unchecked), (*findings, *applications))
+
+    def _applications(self) -> tuple[Sequence[Finding], Sequence[Checked]]:
+        repository = self.renderer.repository
+        try:
+            return argocd.check(self.renderer), ()
+        except Interrupted:
+            raise
+        except KustodianError as error:
+            folder = repository.overlay_at(repository.root / repository.settings.argocd_applications)
+            return (), (Checked(folder, 0.0, errors=(error,)),)
 
     @cached_property
     def _tree(self) -> tuple[list[Finding], list[dict[str, Any]]]:
