@@ -6,7 +6,7 @@ with the same bytes hold the same ciphertexts, and so the same secrets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -66,6 +66,15 @@ class Renders:
             except KustodianError:
                 self._closures[tree] = {}
         return self._closures[tree]
+
+    def settings(self, tree: str) -> settings.Settings:
+        """The settings of a state; the default ones if its file can't be read."""
+        try:
+            return self.show(tree).settings
+        except Interrupted:
+            raise
+        except KustodianError:
+            return settings.Settings()
 
     def at(self, tree: str, overlays: Collection[str]) -> dict[str, Render | None]:
         """The overlays' renders in a state; None for one that it does not have."""
@@ -127,7 +136,3 @@ def same(one: Render | None, other: Render | None) -> bool:
     if isinstance(one, KustodianError) or isinstance(other, KustodianError):
         return isinstance(one, KustodianError) and isinstance(other, KustodianError)
     return one == other
-
-
-Follows = Callable[[str], bool]
-"""Whether the overlay at a path is deployed from the branch in question."""
