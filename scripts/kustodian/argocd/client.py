@@ -158,8 +158,8 @@ class Client:
         self,
         name: str,
         revision: str = "",
-        prune: bool = True, FBT002
         *,
+        prune: bool = True,
         source: int | None = None,
         namespace: str = "",
         project: str = "",
@@ -178,8 +178,8 @@ class Client:
         self,
         name: str,
         id: int,  # noqa: A002  as in Argo CD's history
-        prune: bool = True, FBT002
         *,
+        prune: bool = True,
         namespace: str = "",
         project: str = "",
     ) -> Application:
