@@ -187,10 +187,14 @@ class Git:
         done = self.run(*command, stdin=_specs(paths), timeout=HOOK_SECONDS, check=False)
         if done.returncode != 0:
             if new:
-                self.run("reset", "--quiet", *from_stdin, stdin=_specs(new))
+                self.unstage(new)
             said = mask(done.error_text or done.stdout.decode("utf-8", "replace").strip())
             raise GitError(f"git does not commit: {said}", hint="nothing was committed and nothing was pushed")
         return self.head()
+
+    def unstage(self, paths: Sequence[str]) -> None:
+        """Let nothing of these files be staged; the working tree stays as it is."""
+        self.run("reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", stdin=_specs(paths))
 
     def restore(self, paths: Sequence[str], source: str) -> None:
         """Files and folders as they are in `source`, in the working tree and staged; what it lacks is removed."""

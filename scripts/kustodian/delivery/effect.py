@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from kustodian import pool, settings
+from kustodian.argocd import paths
 from kustodian.delivery.snapshot import Entry, Snapshot, entries
 from kustodian.errors import Interrupted, KustodianError
 from kustodian.render import Renderer
@@ -108,7 +109,6 @@ class Renders:
         return tuple(
             path
             for path in sorted(old.keys() | new.keys())
-            # A link that leads elsewhere is not among the files that are read, but what it leads to is.
             if every or old.get(path) != new.get(path) or changed & (old.get(path, changed) | new.get(path, changed))
         )
 
@@ -124,11 +124,7 @@ class Renders:
         return tuple(path for path in overlays if not same(old.get(path), new[path]))
 
     def _files(self, repository: Repository, directory: Path) -> frozenset[str]:
-        return frozenset(
-            file.relative_to(self.snapshot.folder).as_posix()
-            for file in repository.tree.closure(directory).files
-            if file.is_relative_to(self.snapshot.folder)
-        )
+        return paths.read(self.snapshot.folder, repository.tree.closure(directory))
 
 
 def same(one: Render | None, other: Render | None) -> bool:

@@ -100,6 +100,7 @@ def commit_tree(git: Git, files: Sequence[str], message: str, tree: str) -> None
     """Commit these files, and see that the commit holds the tree that was checked. Raises `GitError`."""
     commit = git.commit(files, message)
     if git.tree(commit) != tree:
+        git.unstage(files)  # git keeps staged what it was before the hook
         raise GitError(
             f"the commit {short(commit)} holds something else than what was checked: a git hook or another program "
             "changed files meanwhile; it is kept, and not pushed",
@@ -110,7 +111,8 @@ def commit_tree(git: Git, files: Sequence[str], message: str, tree: str) -> None
 def _to_commit(git: Git, renders: Renders, overlay: Overlay, head: str) -> tuple[str, ...]:
     """The changed files that the overlay reads. Raises `GitError` for any other change, and for what git can't hold."""
     repository = renders.renderer.repository
-    read, outside = _read(git, repository.tree.closure(overlay.directory).files)
+    closure = repository.tree.closure(overlay.directory)
+    read, outside = _read(git, closure.files.union(closure.links))
     if outside:
         raise GitError(
             f"{overlay.path} reads what lies outside of the git repository: {', '.join(outside)}",

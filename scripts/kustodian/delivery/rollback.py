@@ -106,11 +106,12 @@ def rollback(
 def _refuse_unpushed(git: Git, target: Target, head: str) -> None:
     if not target.tip or target.destination.trial or not (waiting := git.between(target.tip, head)):
         return
-    aside = f"git branch kept && git reset --keep {short(target.tip)}"
+    on_it = git.branch() == target.branch
+    aside = f"git branch kept && git reset --keep {short(target.tip)}" if on_it else f"git switch {target.branch}"
     raise GitError(
         f"HEAD has commits that {target.shown} lacks, and the rollback would publish them; "
         f"the newest: {git.commit_of(waiting[0])}",
-        hint=f"push them first, or put them aside: {aside if git.branch() == target.branch else f'git switch {target.branch}'}",
+        hint=f"push them first, or start without them: {aside}",
     )
 
 

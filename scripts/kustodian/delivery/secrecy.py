@@ -41,7 +41,8 @@ def refuse_open_secrets(git: Git, repository: Repository, target: Target, head: 
             findings, _definitions = tree.check(folder / str(position), [file])
             file.unlink()
             if findings:
-                commit = git.run("log", "--format=%H", "-1", f"--find-object={identity}", head).stdout.decode().strip()
+                found = git.run("log", "--format=%H", f"--find-object={identity}", head).stdout.decode().split()
+                commit = found[-1] if found else head  # the newest of them is the one that took it away
                 raise GitError(
                     f"{path}: {findings[0].message}, in a commit that would be pushed: {git.commit_of(commit)}",
                     hint="take it out of the history before it leaves this machine: git rebase -i "
