@@ -103,6 +103,8 @@ class Application:
     destination_namespace: str = ""
     resource_version: str = ""
     automated: bool = False
+    prunes: bool = False
+    """Whether auto-sync removes what git no longer has; says so while auto-sync is off, too."""
     sync: str = "Unknown"
     """`Synced`, `OutOfSync` or `Unknown`."""
     revisions: tuple[str, ...] = ()
@@ -136,6 +138,7 @@ def parse(document: object) -> Application:
         destination_namespace=_text(_mapping(spec.get("destination")).get("namespace")),
         resource_version=_text(metadata.get("resourceVersion")),
         automated=_is_automated(spec),
+        prunes=_mapping(_mapping(spec.get("syncPolicy")).get("automated")).get("prune") is True,
         sync=_text(sync.get("status")) or "Unknown",
         revisions=_revisions(sync),
         health=_text(health.get("status")) or "Missing",

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from kustodian.delivery.effect import Renders
 from kustodian.delivery.fields import ABSENT, Change, changes, joined
+from kustodian.delivery.snapshot import snapshot
 from kustodian.errors import ExitCode, ServerError
 from kustodian.resource import ResourceId, split, without_hash
 from kustodian.secrets import seal
@@ -22,7 +24,8 @@ from kustodian.secrets import seal
 if TYPE_CHECKING:
     from kustodian.argocd.application import Application
     from kustodian.argocd.client import Client, ManagedResource
-    from kustodian.delivery.destination import Destination
+    from kustodian.delivery.commits import Commits
+    from kustodian.render import Renderer
 
 IS_THERE = "(a value that is not shown)"
 """Stands for a Secret's value in the cluster."""
@@ -66,22 +69,37 @@ Fingerprints = Mapping[tuple[str, str], Mapping[str, str]]
 """Sealed values by a Secret's namespace and name (without the content hash), and key."""
 
 
-def drift(client: Client, destination: Destination, sealed: bytes | None = None) -> Drift:
-    """Compare anew and tell what differs. `sealed` is the environment's sealed render at the commit, if it is at hand.
+def drift(client: Client, commits: Commits, renderer: Renderer) -> Drift:
+    """Compare anew and tell what differs. `renderer` makes the sealed render in which Secrets' fingerprints stand.
 
-    Raises `ServerError` when Argo CD could not compare.
+    Raises `ServerError`, also when Argo CD could not compare.
     """
-    application = client.application(destination.application, refresh="normal")
+    destination = commits.destination
+    name, namespace = destination.application, destination.namespace
+    application = client.application(name, refresh="normal", namespace=namespace)
     refuse_uncompared(application)
-    managed = client.managed_resources(destination.application)
+    managed = client.managed_resources(name, namespace=namespace)
     revisions = application.revisions
+    revision = revisions[destination.source] if destination.source < len(revisions) else ""
+    found = tuple(differences(managed, {}))
+    if any(one.resource.kind == "Secret" and one.changes for one in found) and commits.find(revision):
+        sealed = _sealed(commits, renderer, revision)
+        found = tuple(differences(managed, fingerprints(sealed) if sealed is not None else {}))
     return Drift(
         environment=destination.overlay.environment,
         application=destination.application,
-        revision=revisions[destination.source] if destination.source < len(revisions) else "",
+        revision=revision,
         resources=len(managed),
-        differences=tuple(differences(managed, fingerprints(sealed) if sealed is not None else {})),
+        differences=found,
     )
+
+
+def _sealed(commits: Commits, renderer: Renderer, revision: str) -> bytes | None:
+    """The environment's sealed render at a commit; None where it does not render."""
+    path = commits.destination.overlay.path
+    with snapshot(commits.git) as folder:
+        render = Renders(folder, renderer).at(revision, [path])[path]
+    return render if isinstance(render, bytes) else None
 
 
 def refuse_uncompared(application: Application) -> None:
@@ -98,22 +116,19 @@ def differences(managed: Iterable[ManagedResource], fingerprints: Fingerprints) 
     """The resources that differ, in Argo CD's order."""
     for resource in managed:
         name = ResourceId(resource.kind, resource.namespace, resource.name)
-        if resource.live is None and resource.predicted is None:
-            continue
-        if resource.live is None:
+        if resource.live is None and resource.target is not None:
             yield Difference(name, Kind.MISSING)
-        elif resource.predicted is None:
-            if not _is_tolerated(resource.live):
-                yield Difference(name, Kind.EXTRA)
-        elif resource.modified:
-            secret = resource.kind == "Secret" and resource.group == ""
-            git = fingerprints.get((resource.namespace, without_hash(resource.name)), {})
-            found = (
-                _in_secret(resource.live, resource.predicted, git)
-                if secret
-                else _in_resource(resource.live, resource.predicted)
-            )
-            yield Difference(name, Kind.CHANGED, tuple(found))
+        elif resource.live is not None and resource.target is None and not _is_tolerated(resource.live):
+            yield Difference(name, Kind.EXTRA)
+        elif resource.live is not None and resource.target is not None:
+            live, git = resource.normalized or {}, resource.predicted or {}
+            if resource.kind == "Secret" and resource.group == "":
+                key = resource.namespace, without_hash(resource.name)
+                found = tuple(_in_secret(live, git, fingerprints.get(key, {})))
+            else:
+                found = tuple(_in_resource(live, git))
+            if found:
+                yield Difference(name, Kind.CHANGED, found)
 
 
 def fingerprints(sealed: bytes) -> Fingerprints:

@@ -1,7 +1,11 @@
-"""Results for people (`text`) and for programs (`json`): one module a format, the same functions in each."""
+"""Results for people (`text`) and for programs (`json`): one module a format, the same functions in each.
+
+What concerns deliveries has modules of its own (`delivery_text`, `delivery_json`).
+"""
 
 from __future__ import annotations
 
+import importlib
 from types import ModuleType
 
 from kustodian.errors import UsageError
@@ -11,12 +15,15 @@ FORMATS = ("text", "json")
 
 def reporter(name: str) -> ModuleType:
     """The module of a format. Raises `UsageError`."""
-    if name == "text":
-        from kustodian.report import text
+    return _module(name, "")
 
-        return text
-    if name == "json":
-        from kustodian.report import json
 
-        return json
-    raise UsageError(f"--format {name}: unknown", hint=f"choose one of {', '.join(FORMATS)}")
+def delivery_reporter(name: str = "text") -> ModuleType:
+    """The module of a format for deliveries. Raises `UsageError`."""
+    return _module(name, "delivery_")
+
+
+def _module(name: str, prefix: str) -> ModuleType:
+    if name not in FORMATS:
+        raise UsageError(f"--format {name}: unknown", hint=f"choose one of {', '.join(FORMATS)}")
+    return importlib.import_module(f"{__name__}.{prefix}{name}")

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def built(outcomes: Sequence[Outcome], seconds: float, stream: TextIO) -> None:
-    _dump({"overlays": [outcome.as_json() for outcome in outcomes], "seconds": round(seconds, 3)}, stream)
+    dump({"overlays": [outcome.as_json() for outcome in outcomes], "seconds": round(seconds, 3)}, stream)
 
 
 def validated(report: Report, seconds: float, stream: TextIO) -> None:
-    _dump(
+    dump(
         {
             "overlays": [
                 {
@@ -38,6 +38,7 @@ def validated(report: Report, seconds: float, stream: TextIO) -> None:
     )
 
 
-def _dump(value: object, stream: TextIO) -> None:
+def dump(value: object, stream: TextIO) -> None:
+    """Write one document, indented, to a stream."""
     json.dump(value, stream, indent=2, ensure_ascii=False)
     stream.write("\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 from invoke import Collection
 
 from kustodian.tasks.checkout import build, clean, doctor, validate
+from kustodian.tasks.delivery import drift, history, push, rollback, status, sync
 from kustodian.tasks.secrets import decrypt, edit, encrypt
 from kustodian.tasks.shared import command
 
@@ -18,7 +19,9 @@ __all__ = ["collection", "command"]
 
 def collection(repo: Path | None = None) -> Collection:
     """The tasks. `repo` is the repository's root; without it, it is looked for around the working folder."""
-    namespace = Collection(build, validate, encrypt, decrypt, edit, doctor, clean)
+    checkout = (build, validate, doctor, clean)
+    delivery = (push, status, sync, history, rollback, drift)
+    namespace = Collection(*checkout, encrypt, decrypt, edit, *delivery)
     if repo is not None:
         namespace.configure({"kustodian": {"repo": str(repo)}})
     return namespace
