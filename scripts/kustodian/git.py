@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from kustodian import process
 from kustodian.errors import GitError, ToolError
@@ -182,9 +182,9 @@ class Git:
         new = sorted(set(paths) & set(self.changes().untracked))
         from_stdin = ("--pathspec-from-file=-", "--pathspec-file-nul")
         if new:
-            self.run("add", *from_stdin, stdin=_specs(new))
+            self.run("add", *from_stdin, stdin=pathspecs(new))
         command = ("commit", "--quiet", "--only", f"--message={message}", *from_stdin)
-        done = self.run(*command, stdin=_specs(paths), timeout=HOOK_SECONDS, check=False)
+        done = self.run(*command, stdin=pathspecs(paths), timeout=HOOK_SECONDS, check=False)
         if done.returncode != 0:
             if new:
                 self.unstage(new)
@@ -194,12 +194,12 @@ class Git:
 
     def unstage(self, paths: Sequence[str]) -> None:
         """Let nothing of these files be staged; the working tree stays as it is."""
-        self.run("reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", stdin=_specs(paths))
+        self.run("reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", stdin=pathspecs(paths))
 
     def restore(self, paths: Sequence[str], source: str) -> None:
         """Files and folders as they are in `source`, in the working tree and staged; what it lacks is removed."""
         options = (f"--source={source}", "--staged", "--worktree", "--pathspec-from-file=-", "--pathspec-file-nul")
-        self.run("restore", *options, stdin=_specs(paths))
+        self.run("restore", *options, stdin=pathspecs(paths))
 
     def continue_on(self, branch: str, *, left: str) -> None:
         """Check out HEAD as a new branch, and set the one that it was on back to the commit `left`."""
@@ -266,5 +266,11 @@ def _listed(paths: Iterable[str]) -> bytes:
     return b"".join(os.fsencode(path) + b"\0" for path in paths)
 
 
-def _specs(paths: Iterable[str]) -> bytes:
-    return _listed(f":(top,literal){path}" for path in paths)
+def pathspecs(paths: Iterable[str]) -> bytes:
+    """What git takes from standard input for these paths as they are written (`--pathspec-file-nul`).
+
+    A path stands for all that is below it: of a file that becomes a folder, git must not be told both.
+    """
+    given = set(paths)
+    outermost = sorted(path for path in given if given.isdisjoint(map(str, PurePosixPath(path).parents)))
+    return _listed(f":(top,literal){path}" for path in outermost)

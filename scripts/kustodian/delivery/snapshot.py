@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kustodian.git import Git
+from kustodian.git import Git, pathspecs
 
 Entry = tuple[str, str]
 """Mode and object id of a file, as `git ls-tree` shows them."""
@@ -66,9 +66,8 @@ def with_files_of_working_tree(git: Git, base: str, paths: Collection[str]) -> s
     if not paths:
         return git.tree(base)
     with _index(git, base) as index:
-        specs = b"".join(os.fsencode(f":(top,literal){path}") + b"\0" for path in paths)
         options = ("--all", "--pathspec-from-file=-", "--pathspec-file-nul")
-        git.run("add", *options, stdin=specs, variables=index)
+        git.run("add", *options, stdin=pathspecs(paths), variables=index)
         return git.run("write-tree", variables=index).stdout.decode().strip()
 
 
