@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 APPLICATIONS = "/api/v1/applications"
 REFRESH_SECONDS = 10.0
 """How long a refresh is waited for."""
+_VERSION = "is that the address of Argo CD's API, of version 3?"
 
 Document = Mapping[str, Any]
 
@@ -249,7 +250,10 @@ class Client:
         return tuple(sorted(events, key=lambda event: event.last))
 
     def _get(self, path: str, **query: str) -> Document:
-        return _mapping(self._session.call("GET", path, query=query))
+        found = self._session.call("GET", path, query=query)
+        if not isinstance(found, Mapping):
+            raise ServerError(f"Argo CD answered GET {path} with no JSON object", hint=_VERSION)
+        return found
 
     def _post(self, name: str, verb: str, body: Document, namespace: str, project: str) -> Application:
         whole = {"name": name, **body, **_where(namespace, project)}
@@ -267,7 +271,7 @@ def _where(namespace: str, project: str) -> dict[str, str]:
 def _application(document: object) -> Application:
     found = application.parse(document)
     if not found.name:
-        raise ServerError("Argo CD answered with something that is no Application", hint="is its version supported?")
+        raise ServerError("Argo CD answered with something that is no Application", hint=_VERSION)
     return found
 
 
