@@ -10,7 +10,7 @@ from .rendering import ROOT
 
 MANIFESTS = sorted(
     str(path.relative_to(ROOT))
-    for folder in ("base", "components", "overlays")
+    for folder in ("argocd", "base", "cluster-config", "components", "overlays")
     for path in ROOT.joinpath(folder).rglob("*.yaml")
 )
 
