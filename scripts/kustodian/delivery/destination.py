@@ -162,7 +162,7 @@ def is_same(one: str, other: str, folder: Path) -> bool:
 def review_page(url: str, base: str, branch: str) -> str:
     """The page that opens a pull request, where the host makes plain what it is; else an empty string."""
     host, _port, path = _parts(url, Path())
-    base, branch = quote(base, safe=""), quote(branch, safe="")
+    base, branch = quote(base), quote(branch)
     if host == "github.com" or host.startswith("github."):
         return f"https://{host}/{path}/compare/{base}...{branch}?expand=1"
     if host == "gitlab.com" or host.startswith("gitlab."):
