@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 IS_THERE = "(a value that is not shown)"
 """Stands for a Secret's value in the cluster."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-"""Repeats the whole resource, as kubectl leaves it."""
+"""Repeats the whole resource, a Secret's values too, as kubectl applied it; no part of what is wanted."""
 
 
 class Kind(Enum):
@@ -146,9 +146,16 @@ def fingerprints(sealed: bytes) -> Fingerprints:
 
 
 def _in_resource(live: Mapping[str, Any], git: Mapping[str, Any]) -> Iterator[Change]:
-    for change in changes(live, git):
-        shown = _LAST_APPLIED not in change.path
-        yield change if shown else Change(change.path, *(_hidden(value) for value in (change.live, change.git)))
+    yield from changes(_without_repetition(live), _without_repetition(git))
+
+
+def _without_repetition(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    metadata = _mapping(document.get("metadata"))
+    annotations = _mapping(metadata.get("annotations"))
+    if _LAST_APPLIED not in annotations:
+        return document
+    kept = {key: value for key, value in annotations.items() if key != _LAST_APPLIED}
+    return {**document, "metadata": {**metadata, "annotations": kept}}
 
 
 def _in_secret(live: Mapping[str, Any], git: Mapping[str, Any], fingerprints: Mapping[str, str]) -> Iterator[Change]:
