@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import re
+import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,6 +29,8 @@ EXAMPLES = ROOT / "tests" / "policies"
 ENVIRONMENTS = ("development", "staging", "production")
 
 Document = dict[str, Any]
+Words = dict[str, list[list[str]]]
+"""Policy → for each of its validations the fixed parts of the message."""
 
 _POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 _BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
@@ -95,11 +98,19 @@ def check_examples(client: httpx.Client, chosen: Iterable[Example] | None = None
     """
     asked = list(examples() if chosen is None else chosen)
     first_failing = {example.policy: example for example in reversed(asked) if not example.passes}
-    with _twins(client):
+    # Another name each time: the namespaces of an earlier run may not be gone yet.
+    suffix = f"examples-{secrets.token_hex(3)}"
+    with _twins(client, suffix):
         kinds, words = _Kinds(client), _words(client)
 
         def judge(some: Iterable[Example]) -> list[str]:
-            return [f"{example.name}: {text}" for example in some for text in _judge(client, kinds, words, example)]
+            wrong = []
+            for example in some:
+                there = _send(client, kinds, example.document)
+                twin = _send(client, kinds, _moved(example.document, suffix))
+                found = [*_there(example, there, words), *_in_the_twin(example, twin, words)]
+                wrong += [f"{example.name}: {text}" for text in found]
+            return wrong
 
         deadline = time.monotonic() + _ACTIVE_SECONDS
         while judge(first_failing.values()) and time.monotonic() < deadline:
@@ -107,29 +118,30 @@ def check_examples(client: httpx.Client, chosen: Iterable[Example] | None = None
         return judge(asked)
 
 
-def _judge(client: httpx.Client, kinds: _Kinds, words: dict[str, list[list[str]]], example: Example) -> list[str]:
-    there = _send(client, kinds, example.document)
+def _there(example: Example, answer: Answer, words: Words) -> list[str]:
+    """What is wrong with the answer under the shipped bindings."""
     if example.passes:
-        found = [f"not admitted: {there.refusal}"] if there.refusal else []
-        found += [f"warned: {text}" for text in there.warnings]
-    elif not there.refusal:
-        found = ["admitted"]
-    elif f"ValidatingAdmissionPolicy '{example.policy}'" in there.refusal:
-        found = _unfit(words[example.policy], there.refusal)
-    elif example.document["kind"] == "Pod" and "violates PodSecurity" in there.refusal:
-        found = []
-    else:
-        found = [f"refused, but not by its policy: {there.refusal}"]
+        return [f"not as it should be: {text}" for text in (answer.refusal, *answer.warnings) if text]
+    if not answer.refusal:
+        return ["admitted"]
+    if f"ValidatingAdmissionPolicy '{example.policy}'" in answer.refusal:
+        return _unfit(words[example.policy], answer.refusal)
+    if example.document["kind"] == "Pod" and "violates PodSecurity" in answer.refusal:
+        return []
+    return [f"refused, but not by its policy: {answer.refusal}"]
 
-    twin = _send(client, kinds, _moved(example.document))
-    if twin.refusal:
-        return [*found, f"refused where policies only warn: {twin.refusal}"]
-    objections = [match.groups() for text in twin.warnings if (match := _WARNING.match(text))]
+
+def _in_the_twin(example: Example, answer: Answer, words: Words) -> list[str]:
+    """What is wrong with the answer under the bindings that only warn."""
+    if answer.refusal:
+        return [f"refused where policies only warn: {answer.refusal}"]
     if example.passes:
-        return [*found, *(f"warned in the twin: {text}" for text in twin.warnings)]
+        return [f"warned in the twin: {text}" for text in answer.warnings]
+    objections = [match.groups() for text in answer.warnings if (match := _WARNING.match(text))]
+    wrong = [] if objections else ["no policy objects in the twin"]
     for policy, text in objections:
-        found += _unfit(words[policy], text) if policy == example.policy else [f"{policy} objects too: {text}"]
-    return found if objections else [*found, "no policy objects in the twin"]
+        wrong += _unfit(words[policy], text) if policy == example.policy else [f"{policy} objects too: {text}"]
+    return wrong
 
 
 def _unfit(messages: list[list[str]], said: str) -> list[str]:
@@ -137,8 +149,7 @@ def _unfit(messages: list[list[str]], said: str) -> list[str]:
     return [] if any(all(word in said for word in words) for words in messages) else [f"not a message of it: {said}"]
 
 
-def _words(client: httpx.Client) -> dict[str, list[list[str]]]:
-    """For each policy and each of its validations the fixed parts of the message."""
+def _words(client: httpx.Client) -> Words:
     return {
         policy["metadata"]["name"]: [
             re.findall(r"'([^']*)'", validation["messageExpression"])
@@ -221,28 +232,29 @@ def _present(client: httpx.Client, path: str, document: Document) -> Iterator[No
 # Twins
 
 
-def _moved(document: Document) -> Document:
+def _moved(document: Document, suffix: str) -> Document:
     """The same object in the twin of its namespace; the twin of a Namespace."""
     twin = copy.deepcopy(document)
     if document["kind"] == "Namespace":
         twin["metadata"]["labels"][_PART_OF] = _TWIN
     else:
-        twin["metadata"]["namespace"] = f"{twin['metadata']['namespace']}-examples"
+        twin["metadata"]["namespace"] = f"{twin['metadata']['namespace']}-{suffix}"
     return twin
 
 
 @contextmanager
-def _twins(client: httpx.Client) -> Iterator[None]:
+def _twins(client: httpx.Client, suffix: str) -> Iterator[None]:
     """The twin namespaces, the bindings for them, and the account that example pods name; all gone at the end."""
     made: list[tuple[str, Document]] = []
     for environment in ENVIRONMENTS:
         name = f"flowlet-{environment}"
+        twin = f"{name}-{suffix}"
         labels = {_PART_OF: _TWIN, "app.kubernetes.io/instance": name}
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{name}-examples", "labels": labels}}
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": twin, "labels": labels}}
         made.append(("/api/v1/namespaces", namespace))
-        for place in (name, f"{name}-examples"):
-            for account in _ACCOUNTS:
-                made.append((f"/api/v1/namespaces/{place}/serviceaccounts", _account(account, place)))
+        for place in (name, twin):
+            accounts = f"/api/v1/namespaces/{place}/serviceaccounts"
+            made += [(accounts, _account(account, place)) for account in _ACCOUNTS]
     made += [(_BINDINGS, _warning(binding)) for binding in _get(client, _BINDINGS, _OURS)["items"]]
     assert len(made) > len(ENVIRONMENTS) * 3, "no policy is bound"
     with ExitStack() as stack:
