@@ -114,9 +114,10 @@ class _Bar:
         self._task = self._progress.add_task("", total=None)
 
     def show(self, name: str, packages: int) -> None:
-        from kustodian.toolchain.pins import PINS
+        from kustodian.toolchain.pins import CLUSTER_PINS, PINS
 
-        pin = PINS.get(name.partition(" ")[0])
+        wanted = name.partition(" ")[0]
+        pin = PINS.get(wanted) or CLUSTER_PINS.get(wanted)
         total = max(pin.packages, packages + 1) if pin else None
         self._progress.update(self._task, description=name, completed=packages, total=total)
 

@@ -11,6 +11,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -114,6 +115,48 @@ def run_attached(argv: Sequence[str | Path], *, cwd: Path | None = None, env: Ma
         return subprocess.run(args, cwd=cwd, env=env, check=False).returncode
     except OSError as error:
         raise ToolError(f"can't start {args[0]}: {error.strerror}") from None
+
+
+def spawn(
+    argv: Sequence[str | Path],
+    *,
+    log: Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    own_session: bool = False,
+    read_output: bool = False,
+    give_input: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Start a program that stays: a server. What it prints goes to the end of `log`; `read_output` pipes its standard
+    output to the caller instead, `give_input` its standard input from there.
+
+    It stays in our process group, and on Linux the kernel kills it when the thread that started it ends, so that a
+    server never outlives a caller who was killed. With `own_session` it goes on without us, and without our terminal.
+    Raises `ToolError`.
+    """
+    args = [str(arg) for arg in argv]
+    try:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                args,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.PIPE if give_input else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if read_output else output,
+                stderr=output,
+                start_new_session=own_session,
+                preexec_fn=None if own_session else _die_with_parent,  # noqa: PLW1509  the supervisor has one thread
+            )
+    except OSError as error:
+        raise ToolError(f"can't start {args[0]}: {error.strerror}") from None
+
+
+def _die_with_parent() -> None:
+    # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html; other systems have nothing like it.
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def stop_all() -> None:

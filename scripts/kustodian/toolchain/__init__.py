@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kustodian import process
 from kustodian.errors import ToolError, UsageError
-from kustodian.toolchain.pins import PINS, Pin
+from kustodian.toolchain.pins import CLUSTER_PINS, PINS, Pin
 
 NO_BUILD = "KUSTODIAN_NO_BUILD"
 """Set to forbid building: a program that is neither cached nor on PATH is then an error."""
@@ -81,10 +81,9 @@ def find_all(names: Sequence[str], *, report: Report | None = None) -> list[Tool
 
 def pinned(name: str) -> Pin:
     """Raises `UsageError` for a program that is not pinned."""
-    try:
-        return PINS[name]
-    except KeyError:
-        raise UsageError(f"{name} is not one of the pinned programs: {', '.join(PINS)}") from None
+    if pin := PINS.get(name) or CLUSTER_PINS.get(name):
+        return pin
+    raise UsageError(f"{name} is not one of the pinned programs: {', '.join((*PINS, *CLUSTER_PINS))}")
 
 
 def locate(pin: Pin) -> tuple[Tool | None, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from kustodian.toolchain import Report
 
 BUILD_SECONDS = 1800.0
+_MODULES = Path(__file__).parent / "modules"
 
 
 def build(pins: Sequence[Pin], report: Report) -> None:
@@ -45,6 +47,7 @@ def build(pins: Sequence[Pin], report: Report) -> None:
                 if not os.access(target, os.X_OK):
                     program = _compile(pin, work, report)
                     target.parent.mkdir(parents=True, exist_ok=True)
+                    _keep_beside(pin, work, target.parent)
                     program.replace(target)
     except filelock.Timeout:
         raise ToolError(f"another build holds {cache / 'build.lock'} for too long") from None
@@ -113,9 +116,10 @@ def _compile(pin: Pin, work: Path, report: Report) -> Path:
             compiled += 1
         report(f"{pin.name} {pin.version}", compiled)
 
+    package = pin.package if pin.wrapper else f"{pin.package}@{pin.version}"
     done = process.run(
-        [go, "install", "-v", f"{pin.package}@{pin.version}"],
-        cwd=work,
+        [go, "install", "-v", *pin.flags, package],
+        cwd=_wrapper(pin, work) if pin.wrapper else work,
         env=environment,
         timeout=BUILD_SECONDS,
         on_stderr_line=on_line,
@@ -126,7 +130,7 @@ def _compile(pin: Pin, work: Path, report: Report) -> Path:
             f"can't build {pin.name} {pin.version}: {' / '.join(reason[-3:]) or 'go install failed'}",
             hint="a Go module proxy must be reachable (GOPROXY); or put the program of that version on PATH",
         )
-    program = work / "bin" / pin.name
+    program = work / "bin" / _installed_name(pin.package)
     record = process.run([go, "version", "-m", program], env=environment, timeout=60)
     if f"\t{pin.module}\t{pin.version}\t{pin.checksum}" not in record.stdout.decode("utf-8", "replace"):
         raise ToolError(
@@ -134,3 +138,23 @@ def _compile(pin: Pin, work: Path, report: Report) -> Path:
             hint="do not use it; find out what your Go module proxy serves",
         )
     return program
+
+
+def _wrapper(pin: Pin, work: Path) -> Path:
+    """A copy of the module that the program is built in, where Go may write."""
+    return Path(shutil.copytree(_MODULES / pin.wrapper, work / "modules" / pin.wrapper, dirs_exist_ok=True))
+
+
+def _installed_name(package: str) -> str:
+    """What `go install` calls the program: the last part of the path that is no version."""
+    *_above, name, last = package.split("/")
+    return name if re.fullmatch(r"v\d+", last) else last
+
+
+def _keep_beside(pin: Pin, work: Path, folder: Path) -> None:
+    source = work / "mod" / f"{pin.module}@{pin.version}"
+    for pattern in pin.beside:
+        for file in source.glob(pattern):
+            kept = folder / file.name
+            shutil.copyfile(file, kept)
+            kept.chmod(0o755 if file.suffix == ".sh" else 0o644)  # a module's files have lost their execute bits

@@ -6,6 +6,7 @@ every dependency; a build that reports another one is refused (see `build.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 GO_VERSION = "1.27.3"
@@ -25,13 +26,19 @@ class Pin:
     packages: int
     """About how many Go packages one build compiles: the length of the progress bar, nothing else."""
     purpose: str
+    wrapper: str = ""
+    """The folder in `modules/` that it is built in, for a module that can't be installed by its version."""
+    flags: tuple[str, ...] = ()
+    """For `go install`: what the program's own release build sets."""
+    beside: tuple[str, ...] = ()
+    """Files of its module that it needs at hand (glob patterns): they are kept in the same folder."""
 
 
 _AGE_MODULE = "filippo.io/age"
 _AGE_VERSION = "v1.3.2"
 _AGE_CHECKSUM = "h1:r6RSZLFSMm6rzKepZ7ZAYkKCu14f3/Me8c7uKYh7C8c="
 
-PINS: dict[str, Pin] = {
+PINS: Mapping[str, Pin] = {
     pin.name: pin
     for pin in (
         # The version that the pinned Argo CD ships, so that what is checked here is what is applied there.
@@ -87,3 +94,68 @@ PINS: dict[str, Pin] = {
         ),
     )
 }
+
+_KUBERNETES_VERSION = "v1.36.3"
+_KUBERNETES_CHECKSUM = "h1:qDQdoMiluAE2Eab6Fa52YV+WjiGz9mZFFoagEA6cI+o="
+
+
+def _kubernetes(name: str, packages: int, purpose: str) -> Pin:
+    return Pin(
+        name=name,
+        version=_KUBERNETES_VERSION,
+        module="k8s.io/kubernetes",
+        package=f"k8s.io/kubernetes/cmd/{name}",
+        checksum=_KUBERNETES_CHECKSUM,
+        version_arguments=("--version",),
+        packages=packages,
+        purpose=purpose,
+        wrapper="kubernetes",
+        flags=(f"-ldflags=-s -w -X k8s.io/component-base/version.gitVersion={_KUBERNETES_VERSION}",),
+    )
+
+
+CLUSTER_PINS: Mapping[str, Pin] = {
+    pin.name: pin
+    for pin in (
+        Pin(
+            name="etcd",
+            version="v3.6.0",
+            module="go.etcd.io/etcd/server/v3",
+            package="go.etcd.io/etcd/server/v3",
+            checksum="h1:YcYxiJzmFCpjzzd7d/XmQE09p60248OzaaOaySRJyt0=",
+            version_arguments=("--version",),
+            packages=500,
+            purpose="keeps the API server's objects",
+            wrapper="etcd",
+            flags=("-ldflags=-s -w",),
+        ),
+        _kubernetes("kube-apiserver", 1700, "the API server"),
+        _kubernetes("kube-controller-manager", 600, "makes Deployments, Jobs and the like move"),
+        _kubernetes("kube-scheduler", 100, "gives pods their nodes"),
+        Pin(
+            name="kwok",
+            version="v0.7.0",
+            module="sigs.k8s.io/kwok",
+            package="sigs.k8s.io/kwok/cmd/kwok",
+            checksum="h1:+eGsNOIPapjsSzeZlOEcwbpyEVa2Vqlcafa0qIjaKV4=",
+            version_arguments=("--version",),
+            packages=1100,
+            purpose="plays the nodes",
+            flags=("-ldflags=-s -w",),
+        ),
+        Pin(
+            name="argocd",
+            version="v3.6.1",
+            module="github.com/argoproj/argo-cd/v3",
+            package="github.com/argoproj/argo-cd/v3/cmd",
+            checksum="h1:OmhqeKiR3C//awbFrhQqFdtRI+Qiv17j8vqm3UkMj/g=",
+            version_arguments=("version", "--client", "--short"),
+            packages=2300,
+            purpose="syncs what git says: all parts of Argo CD in one program",
+            wrapper="argocd",
+            flags=("-ldflags=-s -w -X github.com/argoproj/argo-cd/v3/common.version=3.6.1",),
+            beside=("manifests/crds/*-crd.yaml", "hack/git-verify-wrapper.sh"),
+        ),
+    )
+}
+"""The programs of the trial cluster, which are built when one is first wanted."""

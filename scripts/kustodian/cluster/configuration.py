@@ -1,0 +1,98 @@
+"""The files and the objects of a trial cluster that are not Argo CD's."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+from kustodian.cluster.api import Api, Refused
+from kustodian.cluster.plan import ARGOCD_NAMESPACE, Plan
+
+_OBJECTS = Path(__file__).parent / "objects"
+
+
+def write(plan: Plan) -> None:
+    """The files that the programs read at their start."""
+    _write(plan.kubeconfig, json.dumps(kubeconfig(plan)))
+    _write(plan.encryption, json.dumps(encryption()))
+    _write(plan.audit_policy, (_OBJECTS / "audit-policy.yaml").read_text("utf-8"))
+    _write(plan.folder / "kwok.yaml", (_OBJECTS / "kwok.yaml").read_text("utf-8"))
+    lines = ["bind 127.0.0.1", f"port {plan.ports['redis']}", f"requirepass {plan.redis_password}", 'save ""']
+    _write(plan.redis_configuration, "\n".join([*lines, "appendonly no", f"dir {plan.folder}", ""]))
+    (plan.tools / "kustomize").symlink_to(plan.programs["kustomize"])
+    # Argo CD starts it for every revision, though signatures are not asked for; it comes with its source.
+    (plan.tools / "git-verify-wrapper.sh").symlink_to(plan.programs["argocd"].parent / "git-verify-wrapper.sh")
+
+
+def kubeconfig(plan: Plan) -> dict[str, Any]:
+    """An administrator's, https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/."""
+    pair = plan.certificates.admin
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {
+                "name": "trial",
+                "cluster": {"server": plan.api, "certificate-authority": str(plan.certificates.authority)},
+            }
+        ],
+        "users": [
+            {"name": "admin", "user": {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}}
+        ],
+        # Argo CD takes the namespace that it lives in from here.
+        "contexts": [
+            {"name": "trial", "context": {"cluster": "trial", "user": "admin", "namespace": ARGOCD_NAMESPACE}}
+        ],
+        "current-context": "trial",
+    }
+
+
+def encryption() -> dict[str, Any]:
+    """Secrets are encrypted in etcd with a key that lives as long as the cluster."""
+    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    return {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "EncryptionConfiguration",
+        "resources": [
+            {
+                "resources": ["secrets"],
+                "providers": [{"secretbox": {"keys": [{"name": "trial", "secret": key}]}}, {"identity": {}}],
+            }
+        ],
+    }
+
+
+def stand_in(api: Api) -> None:
+    """Nodes, and the kind that metrics are kept as."""
+    import yaml
+
+    for document in yaml.load_all((_OBJECTS / "cluster.yaml").read_bytes(), Loader=yaml.CSafeLoader):
+        _when_there(api, document)
+        if document["kind"] == "Node":
+            api.apply(document, status=True)
+            # Admission puts it on, and the controller that takes it off waits for a kubelet's heartbeats.
+            api.patch(f"/api/v1/nodes/{document['metadata']['name']}", {"spec": {"taints": None}})
+
+
+def _when_there(api: Api, document: dict[str, Any], seconds: float = 20.0) -> None:
+    """Apply as soon as the namespace is there: the API server makes its own ones a moment after it is ready."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            api.apply(document)
+        except Refused as refused:
+            if refused.code != 404 or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _write(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
