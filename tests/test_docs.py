@@ -31,6 +31,7 @@ from kustodian.repository import Overlay
 from kustodian.tasks import collection
 from kustodian.toolchain.pins import PINS
 from kustodian.validate import CONFIG, SCHEMA, Checked, Report
+from kustodian.validate.argocd import ARGOCD
 from kustodian.validate.tree import ENCRYPTED, PLAIN_SECRET
 
 from .conftest import ROOT
@@ -100,7 +101,7 @@ def keys(value: Any) -> Iterator[str]:
 
 
 def test_every_rule_is_described() -> None:
-    for rule in (SCHEMA, CONFIG, ENCRYPTED, PLAIN_SECRET):
+    for rule in (SCHEMA, CONFIG, ENCRYPTED, PLAIN_SECRET, ARGOCD):
         assert f"\n| `{rule}` |" in page("docs/validate.md")
 
 
@@ -155,7 +156,7 @@ def test_every_page_is_linked_from_its_index_and_from_the_readme() -> None:
 def test_paths_that_are_named_exist(name: str) -> None:
     """Paths in backquotes that begin with a folder of the repository; `<env>` stands for each environment."""
     wrong = []
-    for path in re.findall(r"`((?:base|components|overlays|scripts|tests|docs|\.ci|\.github)/[^`\s]*)`", page(name)):
+    for path in re.findall(r"`((?:argocd|base|cluster-config|components|overlays|scripts|tests|docs|\.ci|\.github)/[^`\s]*)`", page(name)):
         if re.search(r"example|canary|<name>|<behaviour>|<area>|…|/dev/", path):
             continue
         for environment in ("development", "staging", "production"):
