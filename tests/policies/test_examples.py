@@ -240,3 +240,7 @@ def test_every_container_of_every_workload_kind_is_among_the_failing_examples() 
     kinds = ("Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob")
     wanted = {(kind, container) for kind in kinds for container in ("container", "init_container")}
     assert failing == wanted | {("Pod", "ephemeral_container")}
+
+
+def test_every_policy_is_on_the_page() -> None:
+    assert not [name for name in NAMES if f"`{name}`" not in (ROOT / "docs/policies.md").read_text("utf-8")]
