@@ -156,7 +156,8 @@ def test_every_page_is_linked_from_its_index_and_from_the_readme() -> None:
 def test_paths_that_are_named_exist(name: str) -> None:
     """Paths in backquotes that begin with a folder of the repository; `<env>` stands for each environment."""
     wrong = []
-    for path in re.findall(r"`((?:argocd|base|cluster-config|components|overlays|scripts|tests|docs|\.ci|\.github)/[^`\s]*)`", page(name)):
+    folders = r"argocd|base|cluster-config|components|overlays|scripts|tests|docs|\.ci|\.github"
+    for path in re.findall(rf"`((?:{folders})/[^`\s]*)`", page(name)):
         if re.search(r"example|canary|<name>|<behaviour>|<area>|…|/dev/", path):
             continue
         for environment in ("development", "staging", "production"):

@@ -300,3 +300,39 @@ def test_a_secret_that_the_tree_shows_in_the_open_is_found_once(validate: Valida
     report = validate({OVERLAY: "resources: [s.yaml]\n", "overlays/staging/s.yaml": secret})
     (finding,) = report.findings
     assert (finding.file, finding.line) == ("overlays/staging/s.yaml", 4)
+
+
+# The Applications
+
+
+def test_findings_over_applications_belong_to_no_overlay(validate: Validate) -> None:
+    report = validate(
+        {
+            "kustodian.yaml": "argocd: {applications: deploy}\n",
+            "deploy/kustomization.yaml": "resources: []\n",
+            OVERLAY: "resources: [web.yaml]\n",
+            "overlays/staging/web.yaml": SERVICE,
+        }
+    )
+    assert [finding.rule for finding in report.tree] == ["argocd"]
+    assert (report.overlays[0].findings, report.exit_code) == ((), ExitCode.FINDINGS)
+
+
+def test_applications_that_do_not_render_could_not_be_checked(
+    tmp_path: Path, kubernetes: Path, tool: Callable[[str], Path]
+) -> None:
+    files = {
+        "kustodian.yaml": "argocd: {applications: deploy}\n",
+        "deploy/kustomization.yaml": "resources: [missing.yaml]\n",
+        OVERLAY: "resources: [web.yaml]\n",
+        "overlays/staging/web.yaml": SERVICE,
+    }
+    repository = Repository.open(write(tmp_path / "repo", files))
+    renderer = Renderer(repository, tool("kustomize"))
+    validator = Validator(renderer, tool("kubeconform"), "1.36", kubernetes.parents[1])
+    report = validator.validate(repository.overlays, on_done=lambda _checked: None)
+    overlay, applications = report.overlays
+    assert (overlay.overlay.path, overlay.findings, overlay.errors) == ("overlays/staging", (), ())
+    assert applications.overlay.path == "deploy"
+    assert "missing.yaml" in applications.errors[0].message
+    assert report.exit_code is ExitCode.ERROR
