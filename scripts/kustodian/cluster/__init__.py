@@ -52,7 +52,7 @@ def up(
     """
     folder = state.folder_of(repository.root)
     if state.is_held(folder / state.LOCK):
-        raise UsageError("this repository's trial cluster is up already", hint=f"end it: {task('cluster.down')}")
+        raise UsageError("this repository's trial cluster is up already", hint=f"end it: {task('cluster down')}")
     shutil.rmtree(folder, ignore_errors=True)  # of one whose janitor was killed too
     folder.mkdir(mode=0o700, parents=True)
     order = {

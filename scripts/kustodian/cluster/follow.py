@@ -35,13 +35,14 @@ def make_repository(root: Path, target: Path) -> str:
     return url
 
 
-def documents(rendered: bytes, url: str, overlays: Iterable[Overlay]) -> Iterator[dict[str, Any]]:
-    """The AppProjects and Applications of a render, those of `overlays` only, turned to the repository at `url`.
+def documents(rendered: bytes, url: str, without: Iterable[Overlay]) -> Iterator[dict[str, Any]]:
+    """The AppProjects and Applications of a render, but those of overlays `without` one, turned to the repository at
+    `url`.
 
     Sync windows are left out, because nobody tries things out in a maintenance window.
     """
     found = [resource.document for resource in split(rendered)]
-    paths = {overlay.path for overlay in overlays}
+    paths = {overlay.path for overlay in without}
     addresses = {
         source["repoURL"]
         for document in found
@@ -52,7 +53,7 @@ def documents(rendered: bytes, url: str, overlays: Iterable[Overlay]) -> Iterato
     for document in found:
         if document.get("kind") == "AppProject":
             yield _project(document, addresses, url)
-        elif document.get("kind") == "Application" and paths & {s.get("path") for s in _sources(document["spec"])}:
+        elif document.get("kind") == "Application" and not paths & {s.get("path") for s in _sources(document["spec"])}:
             yield _application(document, url)
 
 

@@ -122,7 +122,7 @@ def main() -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        _say({"error": "this repository's cluster is up already", "hint": "see how it is: cluster.status"})
+        _say({"error": "this repository's cluster is up already", "hint": "its folder is locked"})
         return
     lock.write(f"{os.getpid()}\n")
     lock.flush()
@@ -225,7 +225,8 @@ def _applications(renderer: Renderer, url: str, overlays: Sequence[Overlay]) -> 
     if folder := repository.settings.argocd_applications:
         sealed = Renderer(repository, renderer.kustomize)
         rendered = sealed.render(repository.overlay_at(repository.root / folder))
-        return list(follow.documents(rendered, url, overlays))
+        without = set(repository.overlays) - set(overlays)
+        return list(follow.documents(rendered, url, without))
     return list(follow.own_applications(url, overlays))
 
 

@@ -7,7 +7,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -80,13 +80,18 @@ def selected(c: Context, env: list[str], root: list[str], every: bool) -> tuple[
 
 
 def tool(name: str) -> Path:
+    return tools([name])[name]
+
+
+def tools(names: Sequence[str]) -> dict[str, Path]:
+    """The pinned programs, those that are missing built together."""
     from kustodian import console, toolchain
 
-    found, _unfit = toolchain.locate(toolchain.pinned(name))
-    if found is not None:
-        return found.path
-    with console.building() as report:
-        return toolchain.find(name, report=report).path
+    found = {name: tool.path for name in names if (tool := toolchain.locate(toolchain.pinned(name))[0])}
+    if len(found) < len(names):
+        with console.building() as report:
+            found = {tool.pin.name: tool.path for tool in toolchain.find_all(names, report=report)}
+    return found
 
 
 def _prepare() -> None:
