@@ -282,12 +282,8 @@ def test_what_is_covered_is_enough_for_the_real_kustomize(
         if not file.is_dir() and any(paths.covers(path, name.as_posix()) for path in found.cover):
             (copied / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copied / name, follow_symlinks=False)
-    command = [
-        tool("kustomize"),
-        "build",
-        "--load-restrictor",
-        "LoadRestrictionsNone",
-    ]  # or no link leads out of a folder
+    # Without the restriction, or no link could lead out of a folder.
+    command = [str(tool("kustomize")), "build", "--load-restrictor", "LoadRestrictionsNone"]
     built = [
         subprocess.run([*command, str(place / "overlays/a")], capture_output=True, check=True).stdout
         for place in (root, copied)
