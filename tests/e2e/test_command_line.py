@@ -22,6 +22,10 @@ from ..conftest import DEMO_KEY, GENERATOR, ROOT, Ran, Repo
 from ..invalid.test_bad_input import GOOD, SECRET, fake, running, written
 
 Kustodian = Callable[..., Ran]
+TASKS = [
+    *("build", "clean", "cluster", "decrypt", "doctor", "drift", "edit", "encrypt"),
+    *("history", "push", "rollback", "status", "sync", "validate"),
+]
 ENVIRONMENTS = ("development", "staging", "production")
 
 
@@ -61,10 +65,10 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_list_reads_like_a_manual() -> None:
     ran = invoke("--list")
     tasks = [line.split()[0] for line in ran.out.splitlines() if line.startswith("  ") and not line.startswith("   ")]
-    assert tasks == ["build", "clean", "decrypt", "doctor", "edit", "encrypt", "validate"]
+    assert tasks == TASKS
 
 
-@pytest.mark.parametrize("task", ["build", "clean", "decrypt", "doctor", "edit", "encrypt", "validate"])
+@pytest.mark.parametrize("task", TASKS)
 def test_every_option_has_help(task: str) -> None:
     ran = invoke("--help", task)
     options = ran.out.partition("Options:")[2].strip("\n").splitlines()

@@ -90,8 +90,8 @@ def test_no_value_of_a_secret_is_shown_even_if_the_server_does_not_mask_it(field
     live = {field: {"a": "aHVudGVyMg=="}, "metadata": {"annotations": applied}}
     git = {field: {"a": "hunter2", "b": "hunter2"}}
     more = {**git, "metadata": {"annotations": {"x": "y"}}}
-    for pair in ((live, git), (git, live), (live, more), (more, live)):
-        text = repr(found(managed(*pair, "Secret", "s")))
+    for one, other in ((live, git), (git, live), (live, more), (more, live)):
+        text = repr(found(managed(one, other, "Secret", "s")))
         assert "hunter2" not in text
         assert "aHVudGVyMg" not in text
         assert f"{field}.a" in text
