@@ -27,7 +27,11 @@ _REAL_HOME = os.environ.get("HOME", "")
 _HOME = Path(tempfile.mkdtemp(prefix="kustodian-tests-home-"))
 os.environ["HOME"] = str(_HOME)
 for _name in list(os.environ):
-    if _name.startswith(("SOPS_", "XDG_", "GIT_", "KUSTOMIZE_")) or _name in ("KUSTODIAN_NO_BUILD", "CI", "EDITOR"):
+    if _name.startswith(("SOPS_", "XDG_", "GIT_", "KUSTOMIZE_", "ARGOCD_")) or _name in (
+        "KUSTODIAN_NO_BUILD",
+        "CI",
+        "EDITOR",
+    ):
         del os.environ[_name]
 os.environ |= {
     "GIT_CONFIG_GLOBAL": os.devnull,
