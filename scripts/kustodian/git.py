@@ -174,27 +174,19 @@ class Git:
 
     # What is changed here
 
-    def commit(self, paths: Sequence[str], message: str) -> str:
-        """Commit these files as they stand in the working tree, and nothing else; the new commit.
+    def commit(self, tree: str, message: str) -> str:
+        """Commit a tree, whose files the working tree has, on top of HEAD; the new commit.
 
-        The user's hooks run and may refuse; then nothing is committed, and new files are as untracked as before.
+        The user's hooks run and may refuse; then nothing is committed, and what was staged is as before.
         """
-        new = sorted(set(paths) & set(self.changes().untracked))
-        from_stdin = ("--pathspec-from-file=-", "--pathspec-file-nul")
-        if new:
-            self.run("add", *from_stdin, stdin=pathspecs(new))
-        command = ("commit", "--quiet", "--only", f"--message={message}", *from_stdin)
-        done = self.run(*command, stdin=pathspecs(paths), timeout=HOOK_SECONDS, check=False)
+        staged = self.run("write-tree").stdout.decode().strip()
+        self.run("read-tree", "--reset", tree)
+        done = self.run("commit", "--quiet", f"--message={message}", timeout=HOOK_SECONDS, check=False)
         if done.returncode != 0:
-            if new:
-                self.unstage(new)
+            self.run("read-tree", "--reset", staged)
             said = mask(done.error_text or done.stdout.decode("utf-8", "replace").strip())
             raise GitError(f"git does not commit: {said}", hint="nothing was committed and nothing was pushed")
         return self.head()
-
-    def unstage(self, paths: Sequence[str]) -> None:
-        """Let nothing of these files be staged; the working tree stays as it is."""
-        self.run("reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul", stdin=pathspecs(paths))
 
     def restore(self, paths: Sequence[str], source: str) -> None:
         """Files and folders as they are in `source`, in the working tree and staged; what it lacks is removed."""

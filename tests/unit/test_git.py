@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kustodian import git as module
+from kustodian.delivery.snapshot import with_files_of_working_tree
 from kustodian.errors import GitError, ToolError, ToolTimeout
 from kustodian.git import Changes, Git, mask, pathspecs, short
 
@@ -171,15 +172,35 @@ def test_what_is_unfinished_is_refused(root: Path, mark: str, what: str) -> None
 # Commands that change something
 
 
-def test_only_the_named_files_are_committed(root: Path) -> None:
+def test_a_tree_is_committed_whatever_was_staged(root: Path) -> None:
     repository = Git(root)
-    write(root, {"a.txt": "2", "folder/b.txt": "2", "new[1].txt": "n", "new1.txt": "other"})
-    git(root, "add", "folder/b.txt")
-    commit = repository.commit(["a.txt", "new[1].txt"], "Two files")
-    assert commit == repository.head()
-    assert git(root, "show", "--format=", "--name-only", "HEAD").split() == ["a.txt", "new[1].txt"]
+    write(root, {"a.txt": "2", "folder/b.txt": "2", "new.txt": "n", "other.txt": "o"})
+    git(root, "rm", "--quiet", "--cached", "a.txt")
+    tree = with_files_of_working_tree(repository, "HEAD", ["a.txt", "new.txt"])
+    commit = repository.commit(tree, "-F two files")
+    assert (commit, repository.tree(commit)) == (repository.head(), tree)
+    assert git(root, "show", "--format=%s", "--name-only", "HEAD").split("\n") == [
+        "-F two files",
+        "",
+        "a.txt",
+        "new.txt",
+    ]
     changes = repository.changes()
-    assert (changes.changed, changes.untracked) == (("folder/b.txt",), ("new1.txt",))
+    assert (changes.changed, changes.untracked) == (("folder/b.txt",), ("other.txt",))
+
+
+def test_a_commit_that_a_hook_refuses_leaves_what_was_staged(root: Path) -> None:
+    repository = Git(root)
+    program(root / ".git" / "hooks" / "commit-msg", "echo 'no ticket' >&2\nexit 1\n")
+    write(root, {"a.txt": "staged", "new.txt": "n"})
+    git(root, "add", "a.txt")
+    git(root, "rm", "--quiet", "--cached", "folder/b.txt")
+    write(root, {"a.txt": "changed"})
+    before = git(root, "status", "--porcelain"), git(root, "diff", "--cached")
+    tree = with_files_of_working_tree(repository, "HEAD", ["a.txt", "new.txt", "folder/b.txt"])
+    with pytest.raises(GitError, match="git does not commit: no ticket"):
+        repository.commit(tree, "All")
+    assert (git(root, "status", "--porcelain"), git(root, "diff", "--cached")) == before
 
 
 def test_a_commit_without_an_author_says_what_git_wants(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +210,7 @@ def test_a_commit_without_an_author_says_what_git_wants(root: Path, monkeypatch:
     git(root, "config", "user.useConfigOnly", "true")
     write(root, {"new.txt": "2"})
     with pytest.raises(GitError, match="git does not commit: ") as raised:
-        Git(root).commit(["new.txt"], "Change")
+        Git(root).commit(with_files_of_working_tree(Git(root), "HEAD", ["new.txt"]), "Change")
     assert "nothing was committed" in raised.value.hint
     assert Git(root).changes().untracked == ("new.txt",)
 

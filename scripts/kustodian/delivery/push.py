@@ -64,7 +64,7 @@ def push(
             return report
         _prove(renders, overlay, tree)
     if files:
-        commit_tree(git, files, message, tree)
+        commit_tree(git, tree, message)
     return send(git, target, overlay, head, affected=affected, protected=protected, committed=files)
 
 
@@ -96,14 +96,13 @@ def send(
     )
 
 
-def commit_tree(git: Git, files: Sequence[str], message: str, tree: str) -> None:
-    """Commit these files, and see that the commit holds the tree that was checked. Raises `GitError`."""
-    commit = git.commit(files, message)
+def commit_tree(git: Git, tree: str, message: str) -> None:
+    """Commit the tree that was checked, and see that no hook has put another in its place. Raises `GitError`."""
+    commit = git.commit(tree, message)
     if git.tree(commit) != tree:
-        git.unstage(files)  # git keeps staged what it was before the hook
         raise GitError(
-            f"the commit {short(commit)} holds something else than what was checked: a git hook or another program "
-            "changed files meanwhile; it is kept, and not pushed",
+            f"the commit {short(commit)} holds something else than what was checked: a git hook has changed it; "
+            "it is kept, and not pushed",
             hint="look at it (git show), then push again: it is checked anew",
         )
 

@@ -226,7 +226,7 @@ def _commit(git: Git, candidate: _Candidate, message: str, head: str) -> None:
     """Restore the files here and commit them; as it was before where that does not work."""
     try:
         git.restore(candidate.files, candidate.tree)
-        commit_tree(git, candidate.files, message, candidate.tree)
+        commit_tree(git, candidate.tree, message)
     except BaseException:
         with contextlib.suppress(KustodianError):
             if git.head() == head:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from kustodian.delivery.publish import Pushed
 from kustodian.errors import ExitCode, GitError, KustodianError, PushRejected, RenderError, UsageError
 from kustodian.validate import Report
 
-from ..kit import program
+from ..kit import program, within
 from .conftest import SECRET, Site, application, config_map, git
 
 pytestmark = pytest.mark.xdist_group("schemas")
@@ -68,6 +70,14 @@ def test_new_deleted_and_staged_files_are_committed_alike(site: Site) -> None:
     )
     assert site.status() == ""
     assert site.remote() == pushed.commit
+
+
+def test_a_file_that_becomes_a_folder_is_committed_as_one(site: Site) -> None:
+    (site.root / OWN).unlink()
+    site.write({f"{OWN}/kustomization.yaml": "resources: [m.yaml]\n", f"{OWN}/m.yaml": config_map("own", "2")})
+    pushed = site.push("staging", "Make room")
+    assert pushed.committed == (OWN, f"{OWN}/kustomization.yaml", f"{OWN}/m.yaml")
+    assert (site.status(), site.remote()) == ("", pushed.commit)
 
 
 def test_a_file_that_is_staged_and_changed_again_is_committed_as_it_was_checked(site: Site) -> None:
@@ -476,6 +486,43 @@ def test_a_hook_that_changes_what_is_committed_stops_the_push(site: Site) -> Non
     assert "holds something else than what was checked" in raised.value.message
     assert site.remote() == before
     (site.root / ".git" / "hooks" / "pre-commit").unlink()
+    assert site.push("staging").commit == site.remote()
+
+
+# Ctrl-C
+
+
+def interrupted_while(hook: Path, site: Site) -> None:
+    """Push, and press Ctrl-C while a hook runs."""
+    mark = site.root.parent / "hook-runs"
+    program(hook, f"touch {mark}\nsleep 30\n")
+
+    def press() -> None:
+        assert within(30, mark.exists)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    watcher = threading.Thread(target=press)
+    watcher.start()
+    with pytest.raises(KeyboardInterrupt):
+        site.try_push("staging", "Raise it")
+    watcher.join()
+    hook.unlink()
+
+
+def test_an_interrupted_commit_leaves_nothing_locked_and_the_change_where_it_was(site: Site) -> None:
+    before = site.remote()
+    site.write({OWN: config_map("own", "2")})
+    interrupted_while(site.root / ".git" / "hooks" / "pre-commit", site)
+    assert (site.git("rev-parse", "HEAD"), site.remote(), site.status().split()) == (before, before, ["M", OWN])
+    assert not (site.root / ".git" / "index.lock").exists()
+    assert site.push("staging", "Raise it").commit == site.remote()
+
+
+def test_an_interrupted_push_keeps_the_commit(site: Site) -> None:
+    before = site.remote()
+    site.write({OWN: config_map("own", "2")})
+    interrupted_while(site.root / ".git" / "hooks" / "pre-push", site)
+    assert (site.git("log", "-1", "--format=%s"), site.remote(), site.status()) == ("Raise it", before, "")
     assert site.push("staging").commit == site.remote()
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
+from kustodian.cluster import state
 from kustodian.delivery import rollback as stage
 from kustodian.delivery.rollback import RolledBack
 from kustodian.errors import ExitCode, GitError, KustodianError, RenderError, UsageError
@@ -12,7 +14,7 @@ from kustodian.git import Git
 from kustodian.validate import Report
 
 from ..kit import program
-from .conftest import SECRET, Site, application, config_map
+from .conftest import SECRET, Site, application, config_map, git
 
 pytestmark = pytest.mark.xdist_group("schemas")
 
@@ -352,3 +354,22 @@ def test_of_two_who_roll_back_at_once_one_is_told_and_the_state_is_the_healthy_o
     site.git("reset", "--quiet", "--hard", "origin/main")
     assert site.render("staging") == healthy
     assert len(Git(site.root).between(first, "HEAD")) == 2
+
+
+def test_in_a_trial_cluster_it_is_the_trials_branch_that_goes_back(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = tmp_path / "trial.git"
+    git(tmp_path, "init", "--quiet", "--bare", bare)
+    up = state.State(tmp_path, 1, tmp_path, "https://127.0.0.1:1", tmp_path, bare.as_uri(), "trial")
+    monkeypatch.setattr(state, "read", lambda _root: up)
+    first, healthy = site.remote(), site.render("production")
+    site.push("production")
+    site.write({"overlays/production/own.yaml": config_map("own", "2")})
+    second = site.push("production", "Two").commit
+    result = site.rollback("production", first, second)
+    assert site.render("production") == healthy
+    assert result.pushed is not None
+    assert not result.pushed.pull_request
+    assert git(bare, "rev-parse", "trial") == result.pushed.commit
+    assert site.remote() == first

@@ -30,7 +30,9 @@ def test_one_folder_shows_one_state_after_the_other(repository: Git) -> None:
     first = repository.head()
     write(repository.top, {"c.txt": "c\n"})
     git(repository.top, "rm", "--quiet", "-r", "folder")
-    second = repository.commit(["c.txt", "folder/b ü.txt"], "Two")
+    git(repository.top, "add", "--all")
+    git(repository.top, "commit", "--quiet", "--message", "Two")
+    second = repository.head()
     program(repository.directory / "hooks" / "post-checkout", "exit 1\n")
     before = git(repository.top, "status", "--porcelain=v2", "--branch"), git(repository.top, "worktree", "list")
     with snapshot(repository) as shot:
@@ -89,7 +91,9 @@ def test_the_tree_of_a_commit_is_known_before_it_is_made(repository: Git) -> Non
     tree = with_files_of_working_tree(repository, head, paths)
     assert git(repository.top, "status", "--porcelain") == before
     assert set(entries(repository, tree)) == {".gitattributes", "a.txt", "link", "new/[x].txt"}
-    assert repository.tree(repository.commit(paths, "Two")) == tree
+    git(repository.top, "reset", "--quiet")
+    git(repository.top, "add", "--all", "--", ":!other.txt")
+    assert git(repository.top, "write-tree") == tree
     assert with_files_of_working_tree(repository, head, []) == repository.tree(head)
 
 
