@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from kustodian import toolchain
-from kustodian.toolchain.pins import PINS
+from kustodian import console, toolchain
+from kustodian.toolchain.pins import CLUSTER_PINS, PINS
 
 ROOT = Path(__file__).parents[1]
 DEMO_KEY = ROOT / "overlays" / "development" / "secrets" / "demo.agekey"
@@ -51,11 +51,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Build what is missing once, before the workers start: a test needs every program and skips for none."""
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
-    missing = [name for name, pin in PINS.items() if toolchain.locate(pin)[0] is None]
+    wanted = dict.fromkeys((*PINS, *(CLUSTER_PINS if config.option.markexpr == "cluster" else ())))
+    missing = [name for name in wanted if toolchain.locate(toolchain.pinned(name))[0] is None]
     if missing:
         os.environ["HOME"] = _REAL_HOME  # Go keeps its settings there
-        print(f"building {', '.join(missing)} for the tests (once) …", file=sys.stderr, flush=True)  # noqa: T201
-        toolchain.find_all(missing)
+        with console.building() as report:
+            toolchain.find_all(missing, report=report)
         os.environ["HOME"] = str(_HOME)
 
 

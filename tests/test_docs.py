@@ -66,7 +66,7 @@ def test_every_task_and_every_option_is_described(task: str) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("key", [*settings._KEYS, *settings._ARGOCD])
+@pytest.mark.parametrize("key", [*settings._KEYS, *settings._ARGOCD, *settings._CLUSTER])
 def test_every_key_of_the_settings_is_described(key: str) -> None:
     assert f"\n| `{key}` |" in page("docs/repository-of-your-own.md")
 

@@ -51,6 +51,10 @@ class Settings:
     """Whether that server's certificate is not verified."""
     protected: tuple[str, ...] = ()
     """Environments whose changes go by pull request."""
+    cluster_encryption: str = ""
+    """The trial cluster's EncryptionConfiguration, whose keys are replaced; empty for a default."""
+    cluster_audit_policy: str = ""
+    """Its audit policy; empty for a default."""
     declared: frozenset[str] = field(default=frozenset(), compare=False)
     """The fields that the file itself sets."""
 
@@ -183,16 +187,21 @@ def _config(value: object) -> str:
     return _path(value["schema"])
 
 
-def _argocd(value: object) -> dict[str, Any]:
-    if not isinstance(value, Mapping) or not value or not set(value) <= set(_ARGOCD):
-        raise ValueError(f"must be a mapping with some of the keys {', '.join(f'`{key}`' for key in _ARGOCD)}")
+def _mapping(value: object, keys: Mapping[str, tuple[str, Callable[[object], Any]]]) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not value or not set(value) <= set(keys):
+        raise ValueError(f"must be a mapping with some of the keys {', '.join(f'`{key}`' for key in keys)}")
     values: dict[str, Any] = {}
     for key, item in value.items():
-        name, convert = _ARGOCD[key]
+        name, convert = keys[key]
         try:
             values[name] = convert(item)
         except ValueError as error:
             raise ValueError(f"`{key}` {error}") from None
+    return values
+
+
+def _argocd(value: object) -> dict[str, Any]:
+    values = _mapping(value, _ARGOCD)
     if "argocd_server" not in values and set(values) & {"argocd_ca", "argocd_skip_tls_verify"}:
         raise ValueError("`ca` and `skipTlsVerify` are for the `server` named beside them; there is none")
     if values.get("argocd_server", "").startswith("http://") and not values.get("argocd_skip_tls_verify"):
@@ -214,7 +223,11 @@ _ARGOCD: dict[str, tuple[str, Callable[[object], Any]]] = {
     "ca": ("argocd_ca", _path),
     "skipTlsVerify": ("argocd_skip_tls_verify", _boolean),
 }
-"""The keys in `argocd`: the field's name and what reads the value."""
+_CLUSTER: dict[str, tuple[str, Callable[[object], Any]]] = {
+    "encryption": ("cluster_encryption", _path),
+    "auditPolicy": ("cluster_audit_policy", _path),
+}
+"""The keys in `argocd` and in `cluster`: the field's name and what reads the value."""
 _KEYS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "overlays": ("overlays", _paths),
     "kubernetesVersion": ("kubernetes_version", _version),
@@ -226,6 +239,7 @@ _KEYS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "trustRemoteBases": ("trust_remote_bases", _boolean),
     "timeout": ("timeout_seconds", _seconds),
     "argocd": ("", _argocd),
+    "cluster": ("", lambda value: _mapping(value, _CLUSTER)),
     "protected": ("protected", _strings),
 }
 """The file's keys: the field's name (empty where the value has several, by name) and what reads the value."""

@@ -12,15 +12,21 @@ from typing import Any
 
 from kustodian.cluster.api import Api, Refused
 from kustodian.cluster.plan import ARGOCD_NAMESPACE, Plan
+from kustodian.errors import RepositoryError
+from kustodian.kustomization import load_yaml
+from kustodian.repository import Repository
 
 _OBJECTS = Path(__file__).parent / "objects"
 
 
-def write(plan: Plan) -> None:
-    """The files that the programs read at their start."""
+def write(plan: Plan, repository: Repository) -> None:
+    """The files that the programs read at their start. Raises `RepositoryError` for one that can't be read."""
+    settings = repository.settings
     _write(plan.kubeconfig, json.dumps(kubeconfig(plan)))
-    _write(plan.encryption, json.dumps(encryption()))
-    _write(plan.audit_policy, (_OBJECTS / "audit-policy.yaml").read_text("utf-8"))
+    encryption = repository.root / settings.cluster_encryption if settings.cluster_encryption else None
+    _write(plan.encryption, json.dumps(with_new_keys(_document(encryption or _OBJECTS / "encryption.yaml"))))
+    audit_policy = repository.root / settings.cluster_audit_policy if settings.cluster_audit_policy else None
+    _write(plan.audit_policy, json.dumps(_document(audit_policy or _OBJECTS / "audit-policy.yaml")))
     _write(plan.folder / "kwok.yaml", (_OBJECTS / "kwok.yaml").read_text("utf-8"))
     lines = ["bind 127.0.0.1", f"port {plan.ports['redis']}", f"requirepass {plan.redis_password}", 'save ""']
     _write(plan.redis_configuration, "\n".join([*lines, "appendonly no", f"dir {plan.folder}", ""]))
@@ -52,19 +58,21 @@ def kubeconfig(plan: Plan) -> dict[str, Any]:
     }
 
 
-def encryption() -> dict[str, Any]:
-    """Secrets are encrypted in etcd with a key that lives as long as the cluster."""
-    key = base64.b64encode(secrets.token_bytes(32)).decode()
-    return {
-        "apiVersion": "apiserver.config.k8s.io/v1",
-        "kind": "EncryptionConfiguration",
-        "resources": [
-            {
-                "resources": ["secrets"],
-                "providers": [{"secretbox": {"keys": [{"name": "trial", "secret": key}]}}, {"identity": {}}],
-            }
-        ],
-    }
+def with_new_keys(configuration: dict[str, Any]) -> dict[str, Any]:
+    """An EncryptionConfiguration whose every key is a new one: a real key has no business in a repository."""
+    for resource in configuration.get("resources") or []:
+        for provider in resource.get("providers") or []:
+            for kind in ("secretbox", "aesgcm", "aescbc"):
+                for key in (provider.get(kind) or {}).get("keys") or []:
+                    key["secret"] = base64.b64encode(secrets.token_bytes(32)).decode()
+    return configuration
+
+
+def _document(path: Path) -> dict[str, Any]:
+    documents, problem = load_yaml(path)
+    if problem or len(documents) != 1 or not isinstance(documents[0], dict):
+        raise RepositoryError(f"{path}: {problem or 'must be one document'}", hint="kustodian.yaml names it: `cluster`")
+    return documents[0]
 
 
 def stand_in(api: Api) -> None:

@@ -107,7 +107,8 @@ class Plan:
                 "--requestheader-group-headers=X-Remote-Group",
                 "--requestheader-extra-headers-prefix=X-Remote-Extra-",
                 *_pair("--proxy-client-cert-file", "--proxy-client-key-file", self.certificates.proxy),
-                *("--profiling=false", "--v=0"),
+                # Whether a pod may be privileged is for policies to say, not for a flag.
+                *("--allow-privileged=true", "--profiling=false", "--v=0"),
             ),
             health=f"{self.api}/readyz",
         )
@@ -194,7 +195,7 @@ class Plan:
                 (
                     *(str(self.programs["argocd"]), *redis, *repo_server, "--address=127.0.0.1"),
                     *(f"--port={self.ports['server']}", f"--metrics-port={self.ports['server-metrics']}"),
-                    *("--loglevel=warn", "--disable-swagger-ui=true"),
+                    *("--metrics-address=127.0.0.1", "--loglevel=warn", "--disable-swagger-ui=true"),
                 ),
                 env=self._argocd_environment("argocd-server"),
                 health=f"{self.argocd}/healthz",

@@ -216,7 +216,7 @@ def _plan(folder: Path, renderer: Renderer, programs: Mapping[str, Path]) -> Pla
         audit_policy=folder / "audit-policy.yaml",
         rendering={k: v for k, v in renderer.environment.items() if not k.startswith("GIT_")},
     )
-    configuration.write(plan)
+    configuration.write(plan, renderer.repository)
     return plan
 
 

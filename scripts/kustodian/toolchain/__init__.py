@@ -92,7 +92,7 @@ def locate(pin: Pin) -> tuple[Tool | None, str]:
     if os.access(cached, os.X_OK):
         return Tool(pin, cached, "cache"), ""
     on_path = shutil.which(pin.name)
-    if on_path is None:
+    if on_path is None or pin.replaced:  # nobody else builds it as we do
         return None, ""
     version = version_of(Path(on_path), pin)
     if version == pin.version:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,10 +117,15 @@ def _compile(pin: Pin, work: Path, report: Report) -> Path:
             compiled += 1
         report(f"{pin.name} {pin.version}", compiled)
 
-    package = pin.package if pin.wrapper else f"{pin.package}@{pin.version}"
+    folder, package = work, f"{pin.package}@{pin.version}"
+    if pin.wrapper:
+        folder, package = _wrapper(pin, work), pin.package
+    if pin.replaced:
+        report(f"{pin.name} {pin.version}", 0)
+        _replace_texts(pin, work, go, environment)
     done = process.run(
         [go, "install", "-v", *pin.flags, package],
-        cwd=_wrapper(pin, work) if pin.wrapper else work,
+        cwd=folder,
         env=environment,
         timeout=BUILD_SECONDS,
         on_stderr_line=on_line,
@@ -131,18 +137,48 @@ def _compile(pin: Pin, work: Path, report: Report) -> Path:
             hint="a Go module proxy must be reachable (GOPROXY); or put the program of that version on PATH",
         )
     program = work / "bin" / _installed_name(pin.package)
-    record = process.run([go, "version", "-m", program], env=environment, timeout=60)
-    if f"\t{pin.module}\t{pin.version}\t{pin.checksum}" not in record.stdout.decode("utf-8", "replace"):
-        raise ToolError(
-            f"the source of {pin.name} {pin.version} is not the one that is pinned (checksum differs)",
-            hint="do not use it; find out what your Go module proxy serves",
-        )
+    record = process.run([go, "version", "-m", program], env=environment, timeout=60).stdout.decode("utf-8", "replace")
+    # What a text was replaced in is a copy without a checksum of its own: it was held to the pin before.
+    if not pin.replaced and f"	{pin.module}	{pin.version}	{pin.checksum}" not in record:
+        raise _wrong_source(pin)
     return program
 
 
 def _wrapper(pin: Pin, work: Path) -> Path:
     """A copy of the module that the program is built in, where Go may write."""
-    return Path(shutil.copytree(_MODULES / pin.wrapper, work / "modules" / pin.wrapper, dirs_exist_ok=True))
+    copy = work / "modules" / pin.wrapper
+    return copy if copy.exists() else Path(shutil.copytree(_MODULES / pin.wrapper, copy))
+
+
+def _replace_texts(pin: Pin, work: Path, go: Path, environment: Mapping[str, str]) -> None:
+    """Let the wrapper build a copy of the module in which some texts are replaced, once its checksum has been seen."""
+    done = process.run(
+        [go, "mod", "download", "-json", f"{pin.module}@{pin.version}"],
+        cwd=work,
+        env=environment,
+        timeout=BUILD_SECONDS,
+    )
+    if json.loads(done.stdout or b"{}").get("Sum") != pin.checksum:
+        raise _wrong_source(pin)
+    copy = Path(shutil.copytree(_source(pin, work), work / "replaced" / pin.name, dirs_exist_ok=True))
+    for name, text, instead in pin.replaced:
+        content = (copy / name).read_text("utf-8")
+        if content.count(text) != 1:
+            raise ToolError(f"{pin.name} {pin.version}: {name} does not have the text that is replaced in it")
+        (copy / name).write_text(content.replace(text, instead), "utf-8")
+    replacement = f"-replace={pin.module}={copy}"
+    process.run([go, "mod", "edit", replacement], cwd=_wrapper(pin, work), env=environment, timeout=60)
+
+
+def _wrong_source(pin: Pin) -> ToolError:
+    return ToolError(
+        f"the source of {pin.name} {pin.version} is not the one that is pinned (checksum differs)",
+        hint="do not use it; find out what your Go module proxy serves",
+    )
+
+
+def _source(pin: Pin, work: Path) -> Path:
+    return work / "mod" / f"{pin.module}@{pin.version}"
 
 
 def _installed_name(package: str) -> str:
@@ -152,9 +188,8 @@ def _installed_name(package: str) -> str:
 
 
 def _keep_beside(pin: Pin, work: Path, folder: Path) -> None:
-    source = work / "mod" / f"{pin.module}@{pin.version}"
     for pattern in pin.beside:
-        for file in source.glob(pattern):
+        for file in _source(pin, work).glob(pattern):
             kept = folder / file.name
             shutil.copyfile(file, kept)
             kept.chmod(0o755 if file.suffix == ".sh" else 0o644)  # a module's files have lost their execute bits

@@ -30,6 +30,8 @@ class Pin:
     """The folder in `modules/` that it is built in, for a module that can't be installed by its version."""
     flags: tuple[str, ...] = ()
     """For `go install`: what the program's own release build sets."""
+    replaced: tuple[tuple[str, str, str], ...] = ()
+    """Texts of its source that are replaced for the build: the file, the text, and what stands there instead."""
     beside: tuple[str, ...] = ()
     """Files of its module that it needs at hand (glob patterns): they are kept in the same folder."""
 
@@ -154,6 +156,8 @@ CLUSTER_PINS: Mapping[str, Pin] = {
             purpose="syncs what git says: all parts of Argo CD in one program",
             wrapper="argocd",
             flags=("-ldflags=-s -w -X github.com/argoproj/argo-cd/v3/common.version=3.6.1",),
+            # The one listener that no option keeps to this machine.
+            replaced=(("controller/appcontroller.go", '"0.0.0.0:%d", metricsPort', '"127.0.0.1:%d", metricsPort'),),
             beside=("manifests/crds/*-crd.yaml", "hack/git-verify-wrapper.sh"),
         ),
     )
