@@ -15,19 +15,26 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from kustodian import settings, toolchain
 from kustodian.build import Outcome
+from kustodian.delivery.drift import Difference, Drift, Kind
+from kustodian.delivery.fields import Change
+from kustodian.delivery.history import History, Sync
+from kustodian.delivery.status import Row
 from kustodian.errors import KustodianError
 from kustodian.finding import Finding
+from kustodian.git import Commit
+from kustodian.report import delivery_json
 from kustodian.report import json as json_report
 from kustodian.repository import Overlay
+from kustodian.resource import ResourceId
 from kustodian.tasks import collection
 from kustodian.toolchain.pins import PINS
 from kustodian.validate import CONFIG, SCHEMA, Checked, Report
@@ -83,6 +90,20 @@ def test_every_field_of_the_validation_report_is_described() -> None:
     stream = io.StringIO()
     json_report.validated(report, 0.0, stream)
     assert_described(json.loads(stream.getvalue()), "docs/validate.md")
+
+
+def test_every_field_of_the_deliveries_is_described() -> None:
+    commit = Commit("", "", "", "", "")
+    change = Difference(ResourceId("", "", ""), Kind.CHANGED, (Change("", 1, 2),))
+    printers: list[Callable[[TextIO], None]] = [
+        lambda stream: delivery_json.status([Row("")], "", stream),
+        lambda stream: delivery_json.history(History("", "", (Sync(0, "", "", "", commit),)), stream),
+        lambda stream: delivery_json.drift(Drift("", "", "", 1, (change,)), stream),
+    ]
+    for printer in printers:
+        stream = io.StringIO()
+        printer(stream)
+        assert_described(json.loads(stream.getvalue()), "docs/delivery.md")
 
 
 def assert_described(document: Any, name: str) -> None:

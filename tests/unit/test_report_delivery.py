@@ -136,7 +136,7 @@ def test_a_healthy_end() -> None:
 def test_a_failed_hook_is_shown_with_all_that_is_known() -> None:
     hook = {
         **{"kind": "Job", "namespace": "dev", "name": "m", "hookType": "PreSync", "hookPhase": "Failed"},  # noqa: PIE800
-        "message": "backoff limit",
+        "message": "backoff\nlimit",
     }
     refused = {"kind": "Service", "namespace": "dev", "name": "s", "status": "SyncFailed", "message": "is invalid"}
     unhealthy = resource("Deployment", "d", "OutOfSync", "Degraded", "deadline exceeded")
@@ -144,7 +144,11 @@ def test_a_failed_hook_is_shown_with_all_that_is_known() -> None:
         A,
         operation=operation(A, "Failed", resources=[hook, refused]),
         resources=[unhealthy, resource("ConfigMap", "c")],
-        conditions=[{"type": "SyncError", "message": "failed"}, {"type": "SharedResourceWarning", "message": "no"}],
+        conditions=[
+            {"type": "SyncError", "message": "one or more\ntasks failed"},
+            {"type": "ComparisonError", "message": "no such\npath"},
+            {"type": "SharedResourceWarning", "message": "no"},
+        ],
     )
     events = (
         ("Job/dev/m", Event("Warning", "BackoffLimitExceeded", "too often", count=3)),
@@ -158,7 +162,7 @@ def test_a_failed_hook_is_shown_with_all_that_is_known() -> None:
         "    Pod/dev/m-x  Normal Pulled: image\n"
         "    Deployment/dev/d  OutOfSync\n"
         "    Deployment/dev/d  Degraded: deadline exceeded\n"
-        "    SyncError: failed\n"
+        "    ComparisonError: no such path\n"
         "    → invoke status --env dev, invoke drift --env dev\n"
     )
 
@@ -345,7 +349,11 @@ def test_lines_tell_what_changed_and_nothing_twice(capsys: pytest.CaptureFixture
     hook = {"kind": "Job", "name": "m", "hookType": "PreSync", "hookPhase": "Running", "message": "waits"}
     config, deployment = resource("ConfigMap", "c"), resource("Deployment", "d", "OutOfSync", "Missing")
     first = application(A, resources=[config, deployment], operation=operation(A, "Running", resources=[hook]))
-    second = application(A, resources=[config, resource("Deployment", "d", health="Progressing", message="0 of 1")])
+    progressing = resource("Deployment", "d", health="Progressing", message="0 of 1")
+    seeded = {**hook, "hookPhase": "Succeeded"}
+    second = application(
+        A, resources=[config, progressing, resource("Job", "m", "")], operation=operation(A, resources=[seeded])
+    )
     third = application(A, resources=[config, resource("Deployment", "d", health="Healthy")])
     with progress.progress("dev", A, 900.0) as display:
         for state in states(first, first, second, second, third):
@@ -358,6 +366,7 @@ def test_lines_tell_what_changed_and_nothing_twice(capsys: pytest.CaptureFixture
         "  Deployment/dev/d  OutOfSync, Missing\n"
         "  Job/m  PreSync hook, Running: waits\n"
         "  Deployment/dev/d  Synced, Progressing: 0 of 1\n"
+        "  Job/m  PreSync hook, Succeeded\n"
         "  Deployment/dev/d  Synced, Healthy\n"
         "dev: Argo CD answers again\n",
     )

@@ -94,7 +94,7 @@ def followed(result: Followed, stream: TextIO) -> None:
     }
     _bad(f"{name}: {said[result.outcome]}", stream)
     if result.outcome not in (Outcome.SUPERSEDED, Outcome.DELETED):
-        for line in dict.fromkeys(_causes(result)):
+        for line in dict.fromkeys(" ".join(cause.splitlines()) for cause in _causes(result)):
             _line(f"    {line}", stream)
     _line(f"    → {task(f'status --env {name}')}, {task(f'drift --env {name}')}", stream)
 
@@ -191,7 +191,7 @@ def _causes(result: Followed) -> Iterator[str]:
     for unhealthy in state.unhealthy:
         yield f"{unhealthy}  {unhealthy.health}{f': {unhealthy.message}' if unhealthy.message else ''}"
     for condition in state.application.conditions if state.application else ():
-        if condition.is_error:
+        if condition.is_error and " ".join(condition.message.split()) not in state.reason:
             yield f"{condition.type}: {condition.message}"
 
 

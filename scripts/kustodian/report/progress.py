@@ -18,7 +18,7 @@ _AT_ONCE = 8
 """How many lines one observation may bring in CI; more are counted."""
 _ROWS = 16
 """How many resources the table has; those that are well are counted."""
-_WELL = ("Synced", "Synced, Healthy")
+_SUCCEEDED = "hook, Succeeded"
 
 
 class Progress(Protocol):
@@ -47,12 +47,21 @@ def conditions(state: State) -> dict[str, str]:
     found = {}
     for resource in application.resources:
         words = ", ".join(word for word in (resource.sync, resource.health) if word)
-        found[str(resource)] = f"{words}: {resource.message}" if resource.message and words not in _WELL else words
+        found[str(resource)] = f"{words}: {resource.message}" if resource.message and not _is_well(words) else words
     operation = application.operation
     for result in operation.results if operation else ():
-        if result.hook_type and result.hook_phase != "Succeeded":
-            found[str(result)] = f"{result.hook_type} hook, {result.hook_phase}: {result.message}"
+        if result.hook_type:
+            how = f"{result.hook_type} hook, {result.hook_phase}"
+            found[str(result)] = how if how.endswith(_SUCCEEDED) else f"{how}: {result.message}"
     return found
+
+
+def _is_well(how: str) -> bool:
+    return how in ("", "Synced", "Synced, Healthy") or how.endswith(_SUCCEEDED)
+
+
+def _unsaid(how: str) -> str:
+    return how if _is_well(how) else ""
 
 
 class Lines:
@@ -69,10 +78,8 @@ class Lines:
             note(said)
         self._said = said
         now = conditions(state)
-        # At first, what is well is no news.
-        changed = [
-            (name, how) for name, how in now.items() if how != self._known.get(name, how if how in _WELL else "")
-        ]
+        # What is seen for the first time and is well is no news.
+        changed = [(name, how) for name, how in now.items() if how and how != self._known.get(name, _unsaid(how))]
         for name, how in changed[:_AT_ONCE]:
             note(f"  {name}  {how}")
         if len(changed) > _AT_ONCE:
@@ -117,7 +124,7 @@ class _Table:
         grid = Table.grid(padding=(0, 2))
         grid.title, grid.title_justify = Text(head, style="bold"), "left"
         found = conditions(state) if state else {}
-        waiting = {name: how for name, how in found.items() if how not in _WELL}
+        waiting = {name: how for name, how in found.items() if not _is_well(how)}
         for name, how in list(waiting.items())[:_ROWS]:
             grid.add_row(Text(name), Text(how, style="red" if "Degraded" in how or "Failed" in how else "yellow"))
         rest = f" and {len(waiting) - _ROWS} more" if len(waiting) > _ROWS else ""
