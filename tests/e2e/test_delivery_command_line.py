@@ -137,6 +137,12 @@ def test_a_push_and_a_rollback_need_no_server(shop: Repo, kustodian: Kustodian) 
     assert "data: {a: '1'}" in (shop.root / "overlays/dev/c.yaml").read_text()
 
 
+def test_an_emergency_changes_no_file(shop: Repo, kustodian: Kustodian) -> None:
+    ran = kustodian("rollback", "--env", "dev", "--emergency", "--shared", cwd=shop.root)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "error: --emergency and --shared contradict each other\n  → an emergency changes no file\n"
+
+
 def test_an_invalid_environment_is_not_pushed(shop: Repo, kustodian: Kustodian) -> None:
     head = git(shop, "rev-parse", "HEAD")
     shop.write({"overlays/dev/c.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: []\n"})

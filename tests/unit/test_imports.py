@@ -136,6 +136,7 @@ def loaded_by(module: str) -> set[str]:
 
 HEAVY = {
     "yaml",
+    "httpx",
     "jsonschema",
     "referencing",
     "rich",
@@ -157,7 +158,12 @@ def test_the_tasks_start_fast_because_they_import_little() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["kustodian.process", "kustodian.repository", "kustodian.build", "kustodian.validate"]
+    "module",
+    [
+        *("kustodian.process", "kustodian.repository", "kustodian.build", "kustodian.validate"),
+        *("kustodian.argocd.client", "kustodian.delivery.push", "kustodian.delivery.follow"),
+        *("kustodian.delivery.drift", "kustodian.report.progress", "kustodian.report.delivery_text"),
+    ],
 )
 def test_a_module_imports_what_is_heavy_only_when_it_is_used(module: str) -> None:
     assert loaded_by(module) & HEAVY == set()

@@ -140,14 +140,14 @@ def rollback(
     from kustodian.validate import Report
 
     started, limit = time.monotonic(), follow.seconds(time_limit)
+    if emergency and shared:
+        raise UsageError("--emergency and --shared contradict each other", hint="an emergency changes no file")
     repository, overlay = _one(c, env)
     client = _client(repository) if wait or emergency or not to else None
     validator = _validator(repository)
     destinations = _destinations(validator.renderer)
     commits = _commits(repository, _destination(validator.renderer, overlay, destinations))
     if emergency and client is not None:
-        if shared:
-            raise UsageError("--emergency and --shared contradict each other", hint="an emergency changes no file")
         done = past_git.rollback(client, commits, to=to, limit=limit)
         delivery_reporter().emergency(done, sys.stdout)
         return done.exit_code
