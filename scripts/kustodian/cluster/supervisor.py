@@ -150,7 +150,7 @@ def _bring_up(root: Path, folder: Path, order: Mapping[str, Any]) -> Supervisor:
     overlays = repository.select(environments=order["environments"], every=not order["environments"], roots=[])
     followed, left_out = _that_open(renderer, overlays)
     for overlay, reason in left_out:
-        _say({"note": f"{overlay.path} is left out: {reason}"})
+        _say({"note": f"{overlay.path} is left out: {str(reason).removeprefix(f'{overlay.path}: ')}"})
     if not followed:
         raise ToolError("no overlay can be rendered with its secrets", hint="see the reasons above")
     plan = _plan(folder, renderer, programs)
@@ -226,7 +226,7 @@ def _applications(renderer: Renderer, url: str, overlays: Sequence[Overlay]) -> 
         sealed = Renderer(repository, renderer.kustomize)
         rendered = sealed.render(repository.overlay_at(repository.root / folder))
         without = set(repository.overlays) - set(overlays)
-        return list(follow.documents(rendered, url, without))
+        return list(follow.documents(repository.root, rendered, url, without))
     return list(follow.own_applications(url, overlays))
 
 
