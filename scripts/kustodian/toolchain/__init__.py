@@ -68,9 +68,10 @@ def find_all(names: Sequence[str], *, report: Report | None = None) -> list[Tool
     missing = [(pin, unfit) for pin, tool, unfit in found if tool is None]
     if missing and os.environ.get(NO_BUILD):
         pin, unfit = missing[0]
+        on_path = "" if pin.replaced else f"put {pin.name} {pin.version} on PATH, or "
         raise ToolError(
             f"{pin.name} {pin.version} is needed and not installed{unfit}",
-            hint=f"put {pin.name} {pin.version} on PATH, or unset {NO_BUILD} so that it is built into the cache",
+            hint=f"{on_path}unset {NO_BUILD} so that it is built into the cache",
         )
     if missing:
         from kustodian.toolchain.build import build

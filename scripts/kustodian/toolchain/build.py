@@ -132,10 +132,7 @@ def _compile(pin: Pin, work: Path, report: Report) -> Path:
     )
     if done.returncode != 0:
         reason = [line for line in done.error_text.splitlines() if not line.startswith("go: downloading ")]
-        raise ToolError(
-            f"can't build {pin.name} {pin.version}: {' / '.join(reason[-3:]) or 'go install failed'}",
-            hint="a Go module proxy must be reachable (GOPROXY); or put the program of that version on PATH",
-        )
+        raise _failed(pin, " / ".join(reason[-3:]) or "go install failed")
     program = work / "bin" / _installed_name(pin.package)
     record = process.run([go, "version", "-m", program], env=environment, timeout=60).stdout.decode("utf-8", "replace")
     # What a text was replaced in is a copy without a checksum of its own: it was held to the pin before.
@@ -158,7 +155,9 @@ def _replace_texts(pin: Pin, work: Path, go: Path, environment: Mapping[str, str
         env=environment,
         timeout=BUILD_SECONDS,
     )
-    if json.loads(done.stdout or b"{}").get("Sum") != pin.checksum:
+    if done.returncode != 0:  # the reason is in the document, unless go could not even begin
+        raise _failed(pin, json.loads(done.stdout or b"{}").get("Error") or done.error_text or "go mod failed")
+    if json.loads(done.stdout).get("Sum") != pin.checksum:
         raise _wrong_source(pin)
     copy = Path(shutil.copytree(_source(pin, work), work / "replaced" / pin.name, dirs_exist_ok=True))
     for name, text, instead in pin.replaced:
@@ -167,7 +166,17 @@ def _replace_texts(pin: Pin, work: Path, go: Path, environment: Mapping[str, str
             raise ToolError(f"{pin.name} {pin.version}: {name} does not have the text that is replaced in it")
         (copy / name).write_text(content.replace(text, instead), "utf-8")
     replacement = f"-replace={pin.module}={copy}"
-    process.run([go, "mod", "edit", replacement], cwd=_wrapper(pin, work), env=environment, timeout=60)
+    edited = process.run([go, "mod", "edit", replacement], cwd=_wrapper(pin, work), env=environment, timeout=60)
+    if edited.returncode != 0:  # else the source as it was would be built
+        raise _failed(pin, edited.error_text or "go mod failed")
+
+
+def _failed(pin: Pin, reason: str) -> ToolError:
+    on_path = "" if pin.replaced else "; or put the program of that version on PATH"
+    return ToolError(
+        f"can't build {pin.name} {pin.version}: {reason}",
+        hint=f"a Go module proxy must be reachable (GOPROXY){on_path}",
+    )
 
 
 def _wrong_source(pin: Pin) -> ToolError:

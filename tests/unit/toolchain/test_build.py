@@ -11,7 +11,7 @@ import pytest
 from kustodian import toolchain
 from kustodian.errors import ToolError
 from kustodian.toolchain import build
-from kustodian.toolchain.pins import GO_VERSION, PINS
+from kustodian.toolchain.pins import CLUSTER_PINS, GO_VERSION, PINS
 
 from ..kit import program
 
@@ -155,12 +155,31 @@ def test_without_any_go_the_error_says_where_to_get_one(tmp_path: Path, monkeypa
     )
 
 
-@pytest.mark.parametrize("name", PINS)
+@pytest.mark.parametrize("name", [*PINS, *CLUSTER_PINS])
 def test_a_pin_says_all_that_a_build_needs(name: str) -> None:
-    pin = PINS[name]
+    pin = toolchain.pinned(name)
     assert pin.name == name
     assert pin.package.startswith(pin.module)
-    assert name in pin.package.split("/")
     assert pin.version.startswith("v")
     assert pin.checksum.startswith("h1:")
-    assert toolchain.pinned(name) is pin
+    assert pin.packages > 0
+    assert pin.purpose
+
+
+def test_no_program_is_pinned_twice() -> None:
+    assert not set(PINS) & set(CLUSTER_PINS)
+
+
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [
+        ("filippo.io/age/cmd/age-keygen", "age-keygen"),
+        ("sigs.k8s.io/kustomize/kustomize/v5", "kustomize"),
+        ("go.etcd.io/etcd/server/v3", "server"),
+        ("github.com/argoproj/argo-cd/v3/cmd", "cmd"),
+        ("example.com/tools/v2x", "v2x"),
+    ],
+)
+def test_the_program_is_called_as_go_install_calls_it(package: str, name: str) -> None:
+    # https://go.dev/ref/mod#go-install: the last element of the path, or the one before it if that is a version.
+    assert build._installed_name(package) == name

@@ -8,7 +8,7 @@ import pytest
 from kustodian import toolchain
 from kustodian.errors import ToolError, UsageError
 from kustodian.toolchain import build
-from kustodian.toolchain.pins import PINS, Pin
+from kustodian.toolchain.pins import CLUSTER_PINS, PINS, Pin
 
 from ..kit import program
 
@@ -131,8 +131,31 @@ def test_an_unknown_program_is_refused() -> None:
     with pytest.raises(UsageError) as raised:
         toolchain.find("helm")
     assert raised.value.message == (
-        "helm is not one of the pinned programs: kustomize, kubeconform, sops, age, age-keygen"
+        "helm is not one of the pinned programs: kustomize, kubeconform, sops, age, age-keygen, "
+        "etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kwok, argocd"
     )
+
+
+@pytest.mark.parametrize("name", CLUSTER_PINS)
+def test_a_program_of_the_trial_cluster_is_found_like_any_other(name: str, tmp_path: Path) -> None:
+    cached = in_cache(tmp_path, CLUSTER_PINS[name])
+    assert toolchain.find(name) == toolchain.Tool(CLUSTER_PINS[name], cached, "cache")
+
+
+@pytest.mark.parametrize("name", CLUSTER_PINS)
+def test_a_program_whose_source_we_change_is_never_taken_from_path(name: str, tmp_path: Path) -> None:
+    pin = CLUSTER_PINS[name]
+    path = on_path(tmp_path, f"{name} {pin.version}", name)
+    assert toolchain.locate(pin) == ((None, "") if pin.replaced else (toolchain.Tool(pin, path, "PATH"), ""))
+    assert bool(pin.replaced) == (name == "argocd")
+
+
+def test_without_building_nobody_is_sent_to_a_program_that_would_not_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUSTODIAN_NO_BUILD", "1")
+    with pytest.raises(ToolError) as raised:
+        toolchain.find("argocd")
+    assert raised.value.message == f"argocd {CLUSTER_PINS['argocd'].version} is needed and not installed"
+    assert raised.value.hint == "unset KUSTODIAN_NO_BUILD so that it is built into the cache"
 
 
 def test_the_cache_is_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
