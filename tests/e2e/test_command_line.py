@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,8 @@ TASKS = [
     *("build", "clean", "cluster", "decrypt", "doctor", "drift", "edit", "encrypt"),
     *("history", "push", "rollback", "status", "sync", "validate"),
 ]
+OF_THIS_REPOSITORY = ["e2e"]
+"""Tasks of its own `tasks.py`, which `kustodian` does not have."""
 ENVIRONMENTS = ("development", "staging", "production")
 
 
@@ -47,15 +50,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
     ).stdout.decode()
     for name in filter(None, listed.split("\0")):
-        if name.split("/")[0] in (
-            "base",
-            "components",
-            "overlays",
-            "tasks.py",
-            "kustodian.yaml",
-            ".sops.yaml",
-            ".gitignore",
-        ):
+        if name.split("/")[0] not in ("benchmarks", "docs", "scripts", "tests"):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
     subprocess.run(["git", "init", "--quiet", target], check=True)
@@ -64,8 +59,14 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_list_reads_like_a_manual() -> None:
     ran = invoke("--list")
-    tasks = [line.split()[0] for line in ran.out.splitlines() if line.startswith("  ") and not line.startswith("   ")]
-    assert tasks == TASKS
+    lines = [line.split(maxsplit=1) for line in ran.out.splitlines() if line.startswith("  ") and line[2] != " "]
+    assert [parts[0] for parts in lines] == sorted([*TASKS, *OF_THIS_REPOSITORY])
+    assert all(len(parts) == 2 for parts in lines), ran.out
+
+
+def test_the_program_lists_the_tasks_that_every_repository_has(repo: Repo, kustodian: Kustodian) -> None:
+    ran = kustodian("--list", cwd=repo.root)
+    assert [line.split()[0] for line in ran.out.splitlines() if line.startswith("  ") and line[2] != " "] == TASKS
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -370,6 +371,59 @@ def test_a_version_without_schemas(repo: Repo, kustodian: Kustodian) -> None:
         2,
         "error: no schemas for Kubernetes 1.24\n  → choose one of 1.25 … 1.37\n",
     )
+
+
+# --- the trial cluster ----------------------------------------------------------------------------------------------
+
+
+def test_cluster_without_an_action(repo: Repo, kustodian: Kustodian) -> None:
+    ran = kustodian("cluster", cwd=repo.root)
+    assert (ran.code, ran.out) == (2, "")
+    assert "'cluster' did not receive required positional arguments: 'action'" in ran.err
+
+
+@pytest.mark.parametrize("action", ["start", "UP", "up,down"])
+def test_an_unknown_action_of_cluster(action: str, repo: Repo, kustodian: Kustodian) -> None:
+    ran = kustodian("cluster", action, cwd=repo.root)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"error: cluster {action}: unknown\n  → choose one of up, down, status\n"
+
+
+@pytest.mark.parametrize("action", ["down", "status"])
+def test_environments_are_for_cluster_up_only(action: str, repo: Repo, kustodian: Kustodian) -> None:
+    ran = kustodian("cluster", action, "--env", "dev", cwd=repo.root)
+    assert (ran.code, ran.out, ran.err) == (2, "", f"error: --env is not for cluster {action}\n")
+
+
+def test_cluster_status_and_down_without_one(repo: Repo, kustodian: Kustodian, tmp_path: Path) -> None:
+    cache = str(tmp_path / "cache")
+    ran = kustodian("cluster", "status", cwd=repo.root, KUSTODIAN_CACHE=cache)
+    assert (ran.code, ran.err) == (1, "")
+    assert ran.out == "this repository's trial cluster is not up; to start it: kustodian cluster up\n"
+    ran = kustodian("cluster", "down", cwd=repo.root, KUSTODIAN_CACHE=cache)
+    assert (ran.code, ran.out, ran.err) == (0, "there is no trial cluster to end\n", "")
+    assert not Path(cache).exists()
+
+
+def test_cluster_up_with_an_unknown_environment_builds_nothing_first(
+    repo: Repo, kustodian: Kustodian, tmp_path: Path
+) -> None:
+    repo.write(GOOD)
+    cache = str(tmp_path / "cache")
+    ran = kustodian("cluster", "up", "--env", "stagin", cwd=repo.root, KUSTODIAN_CACHE=cache)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "error: no environment is called 'stagin'\n  → did you mean staging?\n"
+    assert not Path(cache).exists()
+
+
+def test_cluster_up_without_its_programs_where_nothing_may_be_built(
+    repo: Repo, kustodian: Kustodian, tmp_path: Path
+) -> None:
+    repo.write(GOOD)
+    ran = kustodian("cluster", "up", cwd=repo.root, KUSTODIAN_CACHE=str(tmp_path / "cache"), KUSTODIAN_NO_BUILD="1")
+    assert (ran.code, ran.out) == (2, "")
+    assert re.match(r"error: \S+ v\S+ is needed and not installed", ran.err)
+    assert "unset KUSTODIAN_NO_BUILD so that it is built into the cache" in ran.err
 
 
 # --- ended in the middle --------------------------------------------------------------------------------------------

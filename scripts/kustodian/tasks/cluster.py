@@ -32,6 +32,8 @@ def cluster(c: Context, action: str, env: list[str]) -> ExitCode:
     if env and action != "up":
         raise UsageError(f"--env is not for cluster {action}")
     if action == "up":
+        if env:  # a slip of the finger is told before anything is built
+            repository.select(environments=env, every=False, roots=[])
         programs = tools(stage.PROGRAMS)
         with report.coming_up(sys.stderr) as display:
             found = stage.up(repository, programs, environments=env, on_step=display.step, on_note=display.note)
