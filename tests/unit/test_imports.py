@@ -86,6 +86,44 @@ def test_only_the_edge_knows_the_tasks_the_reports_and_invoke(module: str) -> No
         assert not {name for name in named if name.startswith("kustodian.report") and not module.startswith(name[:16])}
 
 
+def below(*packages: str) -> list[str]:
+    """The modules of some packages."""
+    return [name for name in MODULES for package in packages if f"{name}.".startswith(f"kustodian.{package}.")]
+
+
+@pytest.mark.parametrize(
+    ("package", "unknown"),
+    [
+        # What speaks to Argo CD knows nothing of what is delivered by it.
+        ("argocd", ("cluster", "delivery", *STAGES)),
+        # A delivery is rendered and validated before; nobody in it asks how a trial cluster is made.
+        ("delivery", ("cluster", "build", "doctor", "clean")),
+        # A trial cluster is like any that somebody else set up: it knows none of its clients.
+        ("cluster", ("argocd", "delivery", *STAGES)),
+        ("git", ("argocd", "cluster", "delivery", *STAGES)),
+        ("render", ("argocd", "cluster", "delivery", *STAGES)),
+        ("toolchain", ("argocd", "cluster", "delivery", "repository", *STAGES)),
+        ("validate", ("cluster", "delivery")),
+    ],
+)
+def test_a_package_does_not_know_who_uses_it(package: str, unknown: tuple[str, ...]) -> None:
+    # Whether a trial cluster is up, and where, may be asked by everybody.
+    above = set(below(*unknown)) - {"kustodian.cluster.state"}
+    assert above
+    for member in below(package):
+        assert not ours(member, when_checking_types=True) & above, member
+
+
+@pytest.mark.parametrize("module", ["application", "cli", "paths", "wait"])
+def test_what_only_computes_speaks_to_nobody(module: str) -> None:
+    named = set(imports(MODULES[f"kustodian.argocd.{module}"], when_checking_types=True))
+    assert not named & {"httpx", "kustodian.process", "kustodian.argocd.client", "kustodian.argocd.session"}
+
+
+def test_the_state_of_a_cluster_is_read_without_what_makes_one() -> None:
+    assert ours("kustodian.cluster.state") == {"kustodian.toolchain"}
+
+
 def test_only_one_module_starts_programs() -> None:
     """Argument lists, time limits and process groups in one place."""
     starters = {name for name, path in MODULES.items() if "subprocess" in set(imports(path))}
@@ -143,6 +181,7 @@ HEAVY = {
     "kubernetes_validate",
     "filelock",
     "platformdirs",
+    "trustme",
 }
 
 
@@ -157,16 +196,13 @@ def test_the_tasks_start_fast_because_they_import_little() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        *("kustodian.process", "kustodian.repository", "kustodian.build", "kustodian.validate"),
-        *("kustodian.argocd.client", "kustodian.delivery.push", "kustodian.delivery.follow"),
-        *("kustodian.delivery.drift", "kustodian.report.progress", "kustodian.report.delivery_text"),
-    ],
-)
-def test_a_module_imports_what_is_heavy_only_when_it_is_used(module: str) -> None:
-    assert loaded_by(module) & HEAVY == set()
+def test_a_module_imports_what_is_heavy_only_when_it_is_used() -> None:
+    done = python(
+        "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)\nprint(*sys.modules)",
+        *(name for name in MODULES if not f"{name}.".startswith(("kustodian.__main__.", "kustodian.tasks."))),
+    )
+    assert done.stderr == ""
+    assert set(done.stdout.split()) & HEAVY == set()
 
 
 def test_the_secrets_generator_imports_little() -> None:

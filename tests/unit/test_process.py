@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -158,6 +160,103 @@ def test_an_attached_program_that_is_missing_is_named() -> None:
 def test_a_command_pastes_into_a_shell() -> None:
     assert process.command_line(["a", "b c", "$d"]) == "a 'b c' '$d'"
     assert process.command_line(["a"], Path("/x y")) == "(cd '/x y' && a)"
+
+
+# Servers
+
+LEAVES = """
+import sys, time
+from pathlib import Path
+from kustodian import process
+
+options = {"own_session": True} if sys.argv[2] == "own" else {}
+print(process.spawn(["sleep", "60"], log=Path(sys.argv[1]), **options).pid, flush=True)
+time.sleep(float(sys.argv[3]))
+"""
+
+
+def started_by(tmp_path: Path, session: str, *, seconds: float) -> tuple[subprocess.Popen[str], int]:
+    """A process that starts a server, and the server's process id."""
+    command = [sys.executable, "-c", LEAVES, str(tmp_path / "log"), session, str(seconds)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent.stdout:
+        return parent, int(parent.stdout.readline())
+
+
+def test_what_a_server_prints_goes_to_the_end_of_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("before\n", "utf-8")
+    script = "echo $MARK; pwd; cat; echo bad >&2; exit 3"
+    started = process.spawn(
+        ["sh", "-c", script], log=log, cwd=tmp_path, env={"PATH": os.environ["PATH"], "MARK": "moin"}
+    )
+    assert started.wait(5) == 3
+    assert log.read_text("utf-8") == f"before\nmoin\n{tmp_path}\nbad\n"
+
+
+def test_output_is_read_and_input_is_given_where_that_is_wanted(tmp_path: Path) -> None:
+    started = process.spawn(["sh", "-c", "cat; echo bad >&2"], log=tmp_path / "log", read_output=True, give_input=True)
+    assert started.communicate(b"moin", timeout=5)[0] == b"moin"
+    assert (tmp_path / "log").read_text("utf-8") == "bad\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_server_ends_with_who_started_it_however_that_ends(number: signal.Signals, tmp_path: Path) -> None:
+    parent, server = started_by(tmp_path, "ours", seconds=60)
+    assert is_running(server)
+    assert os.getpgid(server) == os.getpgid(parent.pid)
+    parent.send_signal(number)
+    assert parent.wait(5) == -number
+    assert within(2, lambda: not is_running(server))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_server_ends_with_who_just_comes_to_its_end(tmp_path: Path) -> None:
+    parent, server = started_by(tmp_path, "ours", seconds=0)
+    assert parent.wait(5) == 0
+    assert within(2, lambda: not is_running(server))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_server_with_a_session_of_its_own_goes_on(number: signal.Signals, tmp_path: Path) -> None:
+    parent, server = started_by(tmp_path, "own", seconds=60)
+    try:
+        assert os.getsid(server) == os.getpgid(server) == server
+        parent.send_signal(number)
+        parent.wait(5)
+        time.sleep(0.1)
+        assert is_running(server)
+    finally:
+        os.kill(server, signal.SIGKILL)
+
+
+def test_a_server_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ToolError) as raised:
+        process.spawn(["no-such-server", "--port=1"], log=tmp_path / "log")
+    assert raised.value.message == "can't start no-such-server: No such file or directory"
+
+
+def test_stop_all_leaves_servers_to_who_started_them(tmp_path: Path) -> None:
+    done = python(
+        """
+        import sys
+        from pathlib import Path
+        from kustodian import process
+
+        server = process.spawn(["sleep", "60"], log=Path(sys.argv[1]))
+        process.stop_all()
+        print(server.poll())
+        server.kill()
+        server.wait()
+        """,
+        tmp_path / "log",
+    )
+    assert (done.stdout, done.stderr) == ("None\n", "")
+
+
+# Ending everything
 
 
 def test_stop_all_ends_what_runs_with_its_children_and_lets_nothing_start() -> None:
