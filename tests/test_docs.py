@@ -69,7 +69,8 @@ def test_every_task_and_every_option_is_described(task: str) -> None:
     text = "\n".join(page(name) for name in PAGES if name == "README.md" or name.startswith("docs/"))
     assert re.search(rf"(invoke|kustodian( --repo DIR)?) {task}\b", text), f"no page shows `invoke {task}`"
     (context,) = (context for context in collection().to_contexts() if context.name == task)
-    missing = [flag for flag in context.flags if flag not in text]
+    # What stands without its name (`cluster up`) has an option of that name, too, which nobody needs to know.
+    missing = [flag for flag, argument in context.flags.items() if not argument.positional and flag not in text]
     assert not missing
 
 

@@ -10,9 +10,10 @@ from kustodian.settings import Settings
 VERSIONS = "choose one of 1.25 … 1.37"
 KEYS = (
     "overlays, kubernetesVersion, loadRestrictor, skipKinds, config, demoKeys, ignore, trustRemoteBases, timeout, "
-    "argocd, protected"
+    "argocd, cluster, protected"
 )
 ARGOCD = "must be a mapping with some of the keys `applications`, `server`, `ca`, `skipTlsVerify`"
+CLUSTER = "must be a mapping with some of the keys `encryption`, `auditPolicy`"
 ADDRESS = "write HOST, HOST:PORT or https://HOST[:PORT][/PATH]"
 
 
@@ -73,6 +74,8 @@ def test_an_empty_file_is_no_file(tmp_path: Path, text: str) -> None:
             "argocd: {server: 'http://cd.example.com', skipTlsVerify: true}",
             Settings(argocd_server="http://cd.example.com", argocd_skip_tls_verify=True),
         ),
+        ("cluster: {encryption: c/e.yaml}", Settings(cluster_encryption="c/e.yaml")),
+        ("cluster: {auditPolicy: c/a.yaml}", Settings(cluster_audit_policy="c/a.yaml")),
         ("protected: production", Settings(protected=("production",))),
         ("protected: [production, staging]", Settings(protected=("production", "staging"))),
         ("timeout: 0.5", Settings(timeout_seconds=0.5)),
@@ -162,6 +165,15 @@ def test_what_the_file_sets_is_known(tmp_path: Path) -> None:
         (
             "argocd: {skipTlsVerify: true}",
             "`argocd`: `ca` and `skipTlsVerify` are for the `server` named beside them; there is none",
+            "",
+        ),
+        ("cluster: c.yaml", f"`cluster`: {CLUSTER}", ""),
+        ("cluster: {}", f"`cluster`: {CLUSTER}", ""),
+        ("cluster: {audit: a.yaml}", f"`cluster`: {CLUSTER}", ""),
+        ("cluster: {encryption: 1}", "`cluster`: `encryption` must be a path", ""),
+        (
+            "cluster: {auditPolicy: /etc/audit.yaml}",
+            "`cluster`: `auditPolicy` '/etc/audit.yaml' must be a path inside the repository",
             "",
         ),
         ("protected: true", "`protected`: must be a string or a list of strings", ""),
