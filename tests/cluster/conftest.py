@@ -1,7 +1,9 @@
 """A cluster with Argo CD that follows a copy of this repository, whose secrets are encrypted for throw-away keys.
 
-Everything is asked of the real servers; commands are the program's own, run as a person runs them. What the program
-prints, what the servers log and what git holds is searched for plain values at the end (`test_secrecy.py`).
+`home` is the copy whose trial cluster it is; `root` is where a person works: a clone of the repository that Argo CD
+follows, with the server's address and token in the environment, as if the cluster were anywhere. Everything is asked of
+the real servers; commands are the program's own, run as a person runs them. What the program prints, what the servers
+log and what git holds is searched for plain values at the end (`test_secrecy.py`).
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from kustodian import toolchain
@@ -28,13 +32,70 @@ from kustodian.cluster import state
 from kustodian.cluster.api import Api, Refused, client_context
 
 from ..conftest import ROOT, Ran
-from ..unit.kit import within
 
 ENVIRONMENTS = ("development", "staging", "production")
-NAMESPACE = {environment: f"flowlet-{environment}" for environment in ENVIRONMENTS}
+BOX = "sandbox"
+NAMESPACE = {BOX: BOX, **{environment: f"flowlet-{environment}" for environment in ENVIRONMENTS}}
 APPLICATIONS = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"
 _LEFT_OUT = ("tests/", "benchmarks/", "docs/", "scripts/", ".github/", "uv.lock")
 SYNC_SECONDS = 120.0
+SANDBOX = {
+    "overlays/sandbox/kustomization.yaml": """\
+namespace: sandbox
+resources: [namespace.yaml, deployment.yaml, volume.yaml]
+configMapGenerator:
+  - name: settings
+    envs: [settings.env]
+""",
+    "overlays/sandbox/settings.env": "LEVEL=debug\n",
+    "overlays/sandbox/namespace.yaml": "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: sandbox\n",
+    "overlays/sandbox/deployment.yaml": """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: worker
+spec:
+  replicas: 1
+  selector:
+    matchLabels: {app: worker}
+  template:
+    metadata:
+      labels: {app: worker}
+    spec:
+      containers:
+        - name: worker
+          image: worker:1
+          envFrom: [{configMapRef: {name: settings}}]
+""",
+    "overlays/sandbox/volume.yaml": """\
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: data
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: any
+  resources:
+    requests:
+      storage: 2Gi
+""",
+    "argocd/applications/sandbox.yaml": """\
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata:
+  name: sandbox
+  annotations:
+    argocd.argoproj.io/manifest-generate-paths: /overlays/sandbox
+spec:
+  project: default
+  source:
+    path: overlays/sandbox
+  destination:
+    namespace: sandbox
+""",
+    "base/config/schema/sandbox.schema.json": "{}\n",
+}
+"""One more environment, of a few resources: what goes wrong there goes wrong within seconds."""
 
 
 ORDER = ("test_first_sync", "test_enforcement", "test_changes", "test_faults", "test_secrecy")
@@ -50,10 +111,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [next(places) if "tests/cluster/" in item.nodeid else item for item in items]
 
 
+def within(seconds: float, condition: Callable[[], Any], *, pause: float = 0.3) -> bool:
+    """Whether `condition` comes true before the time is over; a server that is just starting again is no answer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return True
+        except (httpx.TransportError, Refused):
+            pass
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+
+
 @dataclass
 class Cluster:
-    """The copy, the cluster that follows it, and every word that was printed on the way."""
+    """The cluster, the clone that is worked in, and every word that was printed on the way."""
 
+    home: Path
     root: Path
     plain: dict[str, dict[str, dict[str, str]]]
     """Environment → Secret → key → value."""
@@ -62,7 +138,7 @@ class Cluster:
 
     @property
     def state(self) -> state.State:
-        found = state.read(self.root)
+        found = state.read(self.home)
         assert found is not None, "the cluster is not up"
         return found
 
@@ -112,9 +188,12 @@ class Cluster:
             )
         return made
 
+    @cached_property
+    def admin(self) -> Api:
+        return self.api()
+
     def application(self, environment: str) -> dict[str, Any]:
-        with self.api() as api:
-            return api.get(f"{APPLICATIONS}/{NAMESPACE.get(environment, environment)}")
+        return self.admin.get(f"{APPLICATIONS}/{NAMESPACE.get(environment, environment)}")
 
     def is_healthy_at(self, environment: str, commit: str) -> bool:
         status = self.application(environment).get("status", {})
@@ -132,8 +211,9 @@ class Cluster:
             pytest.fail(f"{environment} at {commit[:10]}: {shown} {status.get('operationState', {}).get('message')}")
 
     def objects(self, environment: str, api_version: str, kind: str) -> list[dict[str, Any]]:
-        with self.api() as api:
-            return list(api.get(api.collection(api_version, kind, NAMESPACE[environment]))["items"])
+        """All of a kind but what is being deleted."""
+        found = self.admin.get(self.admin.collection(api_version, kind, NAMESPACE[environment]))["items"]
+        return [item for item in found if "deletionTimestamp" not in item["metadata"]]
 
     def tip(self) -> str:
         return self.git("ls-remote", self.state.repository_url, "refs/heads/main").split()[0]
@@ -175,26 +255,34 @@ class Cluster:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Up once for all tests, with all three environments synced."""
     folder = tmp_path_factory.mktemp("cluster")
-    root = folder / "copy"
-    made = _copy(root, folder / "keys.txt")
-    up = made.run("cluster", "up")
+    made = _copy(folder)
+    up = made.run("cluster", "up", root=made.home)
     assert up.code == 0, up.output
     try:
+        made.git("clone", "--quiet", made.state.repository_url, str(made.root), root=folder)
+        made.environment |= {
+            "ARGOCD_SERVER": made.state.server,
+            "ARGOCD_AUTH_TOKEN": made.state.token,
+            "ARGOCD_CA": str(made.state.ca),
+        }
         yield made
     finally:
-        down = made.run("cluster", "down")
+        if "admin" in made.__dict__:
+            made.admin.close()
+        down = made.run("cluster", "down", root=made.home)
         assert down.code == 0, down.output
 
 
 @pytest.fixture(scope="session")
 def synced(cluster: Cluster) -> Cluster:
     """All environments healthy at the first commit."""
-    for environment in ENVIRONMENTS:
+    for environment in (*ENVIRONMENTS, BOX):
         cluster.await_healthy(environment, cluster.tip(), 240)
     return cluster
 
 
-def _copy(root: Path, keys: Path) -> Cluster:
+def _copy(folder: Path) -> Cluster:
+    root, keys = folder / "copy", folder / "keys.txt"
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -207,10 +295,21 @@ def _copy(root: Path, keys: Path) -> Cluster:
             shutil.copy2(ROOT / name, root / name)
     environment = {**os.environ, "SOPS_AGE_KEY_FILE": str(keys)}
     plain = _encrypt_anew(root, keys)
-    made = Cluster(root, plain, environment)
-    made.git("init", "--quiet", "--initial-branch=main")
-    made.git("add", "--all")
-    made.git("commit", "--quiet", "--message", "The first commit")
+    made = Cluster(root, folder / "desk", plain, environment)
+    url = (state.folder_of(root) / "repository.git").resolve().as_uri()
+    made.write("argocd/projects/every.yaml", lambda text: re.sub(r"https://git\.\S+", url, text), root=root)
+    for name, text in SANDBOX.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, "utf-8")
+    applications = "  - applications/development.yaml\n"
+    made.write(
+        "argocd/kustomization.yaml",
+        lambda text: text.replace(applications, f"{applications}  - applications/sandbox.yaml\n"),
+        root=root,
+    )
+    made.git("init", "--quiet", "--initial-branch=main", root=root)
+    made.git("add", "--all", root=root)
+    made.git("commit", "--quiet", "--message", "The first commit", root=root)
     return made
 
 
@@ -243,6 +342,3 @@ def _encrypt_anew(root: Path, keys: Path) -> dict[str, dict[str, dict[str, str]]
 def decoded(secret: dict[str, Any]) -> dict[str, str]:
     """A Secret's values as text."""
     return {key: base64.b64decode(value).decode() for key, value in secret.get("data", {}).items()}
-
-
-__all__ = ["Api", "Cluster", "Refused", "decoded", "time"]

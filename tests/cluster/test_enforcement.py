@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
+from kustodian.cluster.api import Api, Refused
 
 from ..e2e import policies
-from .conftest import ENVIRONMENTS, NAMESPACE, Api, Cluster, Refused, decoded
+from .conftest import ENVIRONMENTS, NAMESPACE, Cluster, decoded, within
 
 ACCOUNT = "system:serviceaccount:{namespace}:{name}"
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
@@ -111,8 +112,6 @@ def test_argocds_own_projects_hold_each_environment_to_its_namespace(synced: Clu
             "destination": {"server": "https://kubernetes.default.svc", "namespace": NAMESPACE["production"]},
         },
     }
-    from ..unit.kit import within
-
     with synced.api() as api:
         api.apply(stray)
         path = api.path_of(stray)

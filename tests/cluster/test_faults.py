@@ -15,30 +15,23 @@ import httpx
 import pytest
 from kustodian.cluster import state
 
-from ..unit.kit import is_running, within
-from .conftest import Cluster
-from .test_changes import BACKEND, DEV, set_level
-
-LEVELS = ("info", "debug")
+from ..unit.kit import is_running
+from .conftest import BOX, Cluster, within
+from .steps import another_level
 
 
 @pytest.fixture(autouse=True)
 def restored(synced: Cluster) -> Iterator[None]:
     yield
     assert synced.git("status", "--porcelain") == ""
-    synced.await_healthy(DEV, synced.tip())
-
-
-def another_level(cluster: Cluster) -> None:
-    text = (cluster.root / BACKEND).read_text("utf-8")
-    set_level(cluster, LEVELS["LOG_LEVEL=info" in text])
+    synced.await_healthy(BOX, synced.tip())
 
 
 def pushed(cluster: Cluster, message: str, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
     """A push that waits, as soon as its commit has arrived."""
     another_level(cluster)
     before = cluster.tip()
-    started = cluster.start("push", "--env", DEV, "--message", message, "--wait", *arguments, root=None, **variables)
+    started = cluster.start("push", "--env", BOX, "--message", message, "--wait", *arguments, root=None, **variables)
     assert within(60, lambda: cluster.tip() != before or started.poll() is not None)
     return started
 
@@ -52,7 +45,7 @@ def test_a_server_that_dies_while_we_wait_is_waited_for(synced: Cluster, program
     pid = synced.kill(program)
     ran = synced.finish(started)
     assert ran.code == 0, ran.output
-    assert synced.is_healthy_at(DEV, synced.git("rev-parse", "HEAD"))
+    assert synced.is_healthy_at(BOX, synced.git("rev-parse", "HEAD"))
     assert synced.pid_of(program) != pid
 
 
@@ -108,8 +101,6 @@ def test_a_cut_network_is_waited_for_and_told(synced: Cluster) -> None:
             synced,
             "Over a wire that is cut",
             ARGOCD_SERVER=f"127.0.0.1:{wire.port}",
-            ARGOCD_AUTH_TOKEN=synced.state.token,
-            ARGOCD_CA=str(synced.state.ca),
         )
         time.sleep(1)
         wire.cut()
@@ -132,8 +123,6 @@ def test_a_network_that_stays_cut_ends_at_the_time_limit(synced: Cluster) -> Non
             "--time-limit",
             "12",
             ARGOCD_SERVER=f"127.0.0.1:{wire.port}",
-            ARGOCD_AUTH_TOKEN=synced.state.token,
-            ARGOCD_CA=str(synced.state.ca),
         )
         wire.cut()
         ran = synced.finish(started)
@@ -156,9 +145,7 @@ def test_an_expired_token_is_said_and_not_shown(synced: Cluster) -> None:
     time.sleep(2)
     ran = synced.run(
         "status",
-        ARGOCD_SERVER=synced.state.server,
         ARGOCD_AUTH_TOKEN=token,
-        ARGOCD_CA=str(synced.state.ca),
     )
     assert ran.code == 2, ran.output
     assert "expired" in ran.err
@@ -168,9 +155,7 @@ def test_an_expired_token_is_said_and_not_shown(synced: Cluster) -> None:
 def test_a_token_that_nobody_gave_is_refused(synced: Cluster) -> None:
     ran = synced.run(
         "status",
-        ARGOCD_SERVER=synced.state.server,
         ARGOCD_AUTH_TOKEN="made-up-by-somebody",
-        ARGOCD_CA=str(synced.state.ca),
     )
     assert ran.code == 2, ran.output
     assert "token" in ran.err
@@ -178,7 +163,7 @@ def test_a_token_that_nobody_gave_is_refused(synced: Cluster) -> None:
 
 
 def test_a_server_whose_certificate_nobody_vouches_for_is_not_spoken_to(synced: Cluster) -> None:
-    ran = synced.run("status", ARGOCD_SERVER=synced.state.server, ARGOCD_AUTH_TOKEN="a-token")
+    ran = synced.run("status", ARGOCD_CA="")
     assert ran.code == 2, ran.output
     assert "certificate" in ran.err
 
@@ -192,15 +177,15 @@ def test_a_branch_that_moved_under_us_is_not_overwritten(synced: Cluster, tmp_pa
     synced.git("push", "--quiet", "origin", "main", root=other)
     theirs = synced.tip()
     another_level(synced)
-    ran = synced.push(DEV, "Ours, which comes second")
+    ran = synced.push(BOX, "Ours, which comes second")
     assert ran.code == 2, ran.output
     assert "git pull --rebase" in ran.output
     assert synced.tip() == theirs
-    assert "LOG_LEVEL" in synced.git("diff", "HEAD")  # our work is where it was
+    assert "LEVEL" in synced.git("diff", "HEAD")  # our work is where it was
     synced.git("stash", "--quiet")
     synced.git("pull", "--quiet", "--rebase", synced.state.repository_url, "main")
     synced.git("stash", "pop", "--quiet")
-    ran = synced.push(DEV, "Ours, on top of theirs")
+    ran = synced.push(BOX, "Ours, on top of theirs")
     assert ran.code == 0, ran.output
     assert "Somebody else's work" in synced.git("log", "--format=%s", synced.tip())
 
@@ -218,14 +203,14 @@ def test_of_two_people_pushing_at_once_one_wins_and_nothing_is_lost(synced: Clus
     hook.chmod(0o755)
     another_level(synced)
     try:
-        ran = synced.push(DEV, "At the very same time")
+        ran = synced.push(BOX, "At the very same time")
     finally:
         hook.unlink()
     assert ran.code == 2, ran.output
     assert synced.git("log", "-1", "--format=%s", synced.tip()) == "At the same time"
     assert synced.git("log", "-1", "--format=%s") == "At the very same time"  # kept, to be rebased
     synced.git("pull", "--quiet", "--rebase", synced.state.repository_url, "main")
-    ran = synced.run("push", "--env", DEV, "--wait")
+    ran = synced.run("push", "--env", BOX, "--wait")
     assert ran.code == 0, ran.output
 
 
@@ -238,7 +223,7 @@ def test_ctrl_c_while_waiting_ends_us_and_not_the_sync(synced: Cluster) -> None:
     ran = synced.finish(started)
     assert ran.code == 2, ran.output
     assert "goes on" in ran.err
-    synced.await_healthy(DEV, synced.git("rev-parse", "HEAD"))
+    synced.await_healthy(BOX, synced.git("rev-parse", "HEAD"))
 
 
 def test_a_killed_cluster_leaves_nothing_behind(cluster: Cluster, tmp_path: Path) -> None:

@@ -52,6 +52,9 @@ class Api:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._http.close()
 
     def apply(self, document: Mapping[str, Any], *, namespace: str = "", status: bool = False) -> dict[str, Any]:

@@ -26,9 +26,6 @@ def configuration(plan: Plan) -> Iterator[dict[str, Any]]:
         {
             "kustomize.buildOptions": "--enable-alpha-plugins --enable-exec",
             f"accounts.{ACCOUNT}": "apiKey",
-            # A commit is seen within seconds, as with a webhook.
-            "timeout.reconciliation": "5s",
-            "timeout.reconciliation.jitter": "0s",
         },
     )
     yield _config_map("argocd-rbac-cm", {"policy.csv": f"g, {ACCOUNT}, role:admin"})

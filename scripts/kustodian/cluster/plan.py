@@ -186,8 +186,11 @@ class Plan:
                 (
                     *(str(self.programs["argocd"]), *redis, *repo_server, "--loglevel=warn"),
                     *(f"--metrics-port={self.ports['controller-metrics']}", "--persist-resource-health"),
+                    # Looks at git all the time, as if it were told by a webhook.
+                    *("--app-resync=3", "--app-resync-jitter=0"),
                 ),
-                env=self._argocd_environment("argocd-application-controller"),
+                # Between waves it would rest for two seconds, for controllers slower than those of one machine.
+                env={**self._argocd_environment("argocd-application-controller"), "ARGOCD_SYNC_WAVE_DELAY": "0"},
                 health=f"http://127.0.0.1:{self.ports['controller-metrics']}/healthz",
             ),
             Program(
