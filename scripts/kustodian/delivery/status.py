@@ -43,7 +43,7 @@ class Row:
     problem: str = ""
     could_not_ask: bool = False
     deployed: bool = True
-    """Whether an Application of the repository deploys it at all; one that none deploys is not judged."""
+    """Whether an Application deploys it at all; one that none deploys, or that a trial leaves out, is not judged."""
 
     @property
     def is_well(self) -> bool:
@@ -92,7 +92,16 @@ def _rows(
         application = next((one for one in applications if _is_of(destination, one)), None)
         if application is None:
             absent = "there is no such Application at the server (or the token may not see it)"
-            yield Row(name, destination.application, destination.branch, wanted, problem=absent)
+            if destination.trial:  # which says at its start what it leaves out
+                absent = "it is not in the trial: its secrets did not open, or others were asked for"
+            yield Row(
+                name,
+                destination.application,
+                destination.branch,
+                wanted,
+                problem=absent,
+                deployed=not destination.trial,
+            )
             continue
         if application.sync == "Synced" and wanted not in ("", running(application, destination.source)):
             # A commit that does not concern an Application reaches its status minutes later, unless it has to look.

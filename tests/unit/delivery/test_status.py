@@ -113,6 +113,13 @@ def test_an_application_that_is_not_there_is_a_row_that_says_so(remote: Remote) 
     assert row.problem == "there is no such Application at the server (or the token may not see it)"
 
 
+def test_what_a_trial_leaves_out_is_shown_and_not_judged(remote: Remote) -> None:
+    destinations = {"overlays/dev": replace(remote.destination, trial=True)}
+    (row,) = ask(remote, destinations=destinations)
+    assert row.problem.startswith("it is not in the trial")
+    assert (row.deployed, row.exit_code) == (False, ExitCode.CLEAN)
+
+
 def test_an_application_of_another_namespace_is_another_one(remote: Remote) -> None:
     destination = replace(remote.destination, namespace="team-a")
     (row,) = ask(remote, application("x"), destinations={"overlays/dev": destination})
