@@ -11,7 +11,6 @@ from .conftest import BOX, Cluster
 LEVEL = {
     "sandbox": ("overlays/sandbox/settings.env", "LEVEL", "settings-"),
     "development": ("overlays/development/config/backend.env", "LOG_LEVEL", "flowlet-backend-config-"),
-    "production": ("overlays/production/config/backend.env", "LOG_LEVEL", "flowlet-backend-config-"),
 }
 """Environment → the file and the key of a setting that tests change, and the start of its ConfigMap's name."""
 
@@ -25,6 +24,16 @@ def level_in(cluster: Cluster, environment: str) -> list[str]:
     """The setting's values in the cluster: one, once what is old has been pruned."""
     _file, key, name = LEVEL[environment]
     return [found["data"][key] for found in named(cluster.objects(environment, "v1", "ConfigMap"), name)]
+
+
+def set_schedule(cluster: Cluster, hour: int, *, root: Path | None = None) -> None:
+    """A change of production that rolls no pod: that takes minutes there, on purpose."""
+    name = "overlays/production/patches/schedules.yaml"
+    cluster.write(name, lambda text: re.sub(r'schedule: "?(\d+) \d+', rf'schedule: "\1 {hour}', text), root=root)
+
+
+def hours(cluster: Cluster) -> set[str]:
+    return {job["spec"]["schedule"].split()[1] for job in cluster.objects("production", "batch/v1", "CronJob")}
 
 
 def another_level(cluster: Cluster) -> None:

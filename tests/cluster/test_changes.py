@@ -11,7 +11,7 @@ import pytest
 from kustodian import toolchain
 
 from .conftest import APPLICATIONS, BOX, NAMESPACE, Cluster, decoded, within
-from .steps import LEVEL, another_level, level_in, named, patched, set_level, take_back
+from .steps import LEVEL, another_level, hours, level_in, named, patched, set_level, set_schedule, take_back
 
 DEV = "development"
 SECRET = "overlays/development/secrets/flowlet-secrets.sops.yaml"
@@ -211,8 +211,8 @@ def for_review(cluster: Cluster, commit: str) -> list[str]:
 
 def test_production_goes_by_a_branch_for_review(synced: Cluster) -> None:
     before = synced.tip()
-    set_level(synced, "production", "error")
-    ran = synced.push("production", "Log errors only in production")
+    set_schedule(synced, 4)
+    ran = synced.push("production", "Clean up an hour later")
     assert ran.code == 0, ran.output
     assert synced.tip() == before
     commit = synced.git("rev-parse", "HEAD")
@@ -226,7 +226,7 @@ def test_production_goes_by_a_branch_for_review(synced: Cluster) -> None:
     synced.git("merge", "--quiet", "--ff-only", branch)
     synced.git("push", "--quiet", "origin", "main")
     synced.await_healthy("production", commit)
-    assert level_in(synced, "production") == ["error"]
+    assert "4" in hours(synced)
 
 
 def test_a_change_of_base_that_reaches_production_goes_for_review_too(synced: Cluster) -> None:
@@ -249,12 +249,13 @@ def test_a_change_of_base_that_reaches_production_goes_for_review_too(synced: Cl
 def test_in_the_trial_nobody_reviews(synced: Cluster) -> None:
     """The copy whose cluster it is pushes from wherever it is, past protection, and says to whom it speaks."""
     synced.git("pull", "--quiet", synced.state.repository_url, "main", root=synced.home)
-    set_level(synced, "production", "info", root=synced.home)
+    set_schedule(synced, 5, root=synced.home)
     plain = {"ARGOCD_SERVER": "", "ARGOCD_AUTH_TOKEN": "", "ARGOCD_CA": ""}
     push = ("push", "--env", "production", "--message", "Try it in production", "--wait")
     ran = synced.run(*push, root=synced.home, **plain)
     assert ran.code == 0, ran.output
     assert synced.is_healthy_at("production", synced.git("rev-parse", "HEAD", root=synced.home))
+    assert "5" in hours(synced)
     ran = synced.run("status", root=synced.home, **plain)
     assert (ran.code, "trial cluster" in ran.out) == (0, True), ran.output
     synced.git("pull", "--quiet", "origin", "main")
