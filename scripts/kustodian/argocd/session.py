@@ -161,7 +161,9 @@ class Session:
         status = response.status_code
         what = self._said(request, f"{message or response.reason_phrase or 'refused'} ({status})")
         if status == 401:
-            return TokenRefused(what, hint=self._connection.login)
+            # Of a token that it can't read, Argo CD says only that there is none.
+            said = f"it does not accept the token: {message or 'refused'} ({status})"
+            return TokenRefused(self._said(request, said), hint=self._connection.login)
         if status == 403:
             return NotPermitted(
                 what,

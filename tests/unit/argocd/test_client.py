@@ -242,8 +242,9 @@ def test_an_answer_that_is_no_json_is_told(text: str) -> None:
 def test_a_refusal_says_why_and_what_to_do(status: int, kind: type[ServerError], hint: str) -> None:
     error = failure(Server(refusal(status, f"because of\n {TOKEN}")))
     assert type(error) is kind
+    why = "it does not accept the token: because of ***" if status == 401 else "because of ***"
     assert error.message == (
-        f"Argo CD at https://cd.example.com/argo: GET /argo/api/v1/applications/web: because of *** ({status})"
+        f"Argo CD at https://cd.example.com/argo: GET /argo/api/v1/applications/web: {why} ({status})"
     )
     assert hint in error.hint
 
