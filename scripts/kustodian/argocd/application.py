@@ -70,6 +70,8 @@ class Operation:
     retries: int = 0
     initiated_by: str = ""
     """The user's name, or `automated`."""
+    partial: bool = False
+    """Whether it syncs some resources only, as self-healing does: it runs no hooks and stays out of the history."""
     results: tuple[ResourceResult, ...] = ()
 
 
@@ -119,6 +121,8 @@ class Application:
     """Whether an operation is asked for (`.operation`): the controller takes that away when it is over."""
     refresh_requested: bool = False
     """Whether the annotation `argocd.argoproj.io/refresh` is there: the controller has yet to look again."""
+    deleting: bool = False
+    """Whether it is being deleted: nothing is synced any more, and a cascade takes its resources."""
     resources: tuple[ResourceState, ...] = ()
     conditions: tuple[Condition, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
@@ -147,6 +151,7 @@ def parse(document: object) -> Application:
         operation=_operation(_mapping(status.get("operationState"))),
         operation_requested=bool(document.get("operation")),
         refresh_requested="argocd.argoproj.io/refresh" in _mapping(metadata.get("annotations")),
+        deleting=bool(metadata.get("deletionTimestamp")),
         resources=tuple(_resource(item) for item in _mappings(status.get("resources"))),
         conditions=tuple(
             Condition(_text(item.get("type")), _text(item.get("message")))
@@ -192,6 +197,7 @@ def _operation(state: Mapping[str, Any]) -> Operation | None:
         finished=_text(state.get("finishedAt")),
         retries=_number(state.get("retryCount")),
         initiated_by=_initiator(_mapping(asked.get("initiatedBy"))),
+        partial=bool(_list(_mapping(asked.get("sync")).get("resources"))),
         results=tuple(
             ResourceResult(
                 kind=_text(item.get("kind")),

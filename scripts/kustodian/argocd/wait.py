@@ -4,7 +4,7 @@
         └───────────┴────────────┴─────────────┴──────────────┴──►  SUCCEEDED   this commit is synced and healthy
                                                                     FAILED      its operation failed for good
                                                                     SUPERSEDED  a newer commit took its place
-                                                                    DELETED     the Application is gone
+                                                                    DELETED     the Application is gone, or going
 
 The states at the right are final; of the others each may follow each, because Argo CD looks again at any time. The
 driver (whoever holds the clock and the client) does three things that the machine can't:
@@ -17,7 +17,13 @@ driver (whoever holds the clock and the client) does three things that the machi
 - It feeds an Application that it knows to be deleted as None; an answer that merely failed it does not feed at all.
 
 What counts, in this order: the revision that the sync status was computed for, then the operation, then the health.
-An operation need not be there: a commit that changes nothing of the Application is synced without one.
+An operation need not be there: a commit that changes nothing of the Application is synced without one. Then only a
+comparison that was asked for counts. One that Argo CD makes by itself takes the last one's results where the revision
+is the same, even if the last one failed, and calls a commit synced that the API server has refused (`useDiffCache` in
+controller/state.go, v3.6; https://github.com/argoproj/argo-cd/issues/28722).
+
+A commit that arrives while another is being synced may be taken for a repair: Argo CD then syncs what differs and runs
+no hooks (https://github.com/argoproj/argo-cd/issues/22795). Where hooks are seen, that is no success.
 
 What Argo CD says can be stale, from its controller (controller/appcontroller.go, v3.6): sync status, revision, health
 and resources are written together by a comparison, the operation's state by another worker. When an operation ends,
@@ -120,12 +126,14 @@ class State:
         )
 
 
-def observe(state: State, application: Application | None, relation: Callable[[str], Relation]) -> State:
+def observe(
+    state: State, application: Application | None, relation: Callable[[str], Relation], *, answers: bool = False
+) -> State:
     """The state after one more observation; None is an Application that was deleted.
 
-    `relation` says of a revision how it stands to the commit (from git); it is not asked about the commit itself. A
-    final state stays as it is, and an observation that is older than the last one (a watch that lags behind) changes
-    nothing.
+    `relation` says of a revision how it stands to the commit (from git); it is not asked about the commit itself.
+    `answers` says that the observation is the answer to a request to look again. A final state stays as it is, and an
+    observation that is older than the last one (a watch that lags behind) changes nothing.
     """
     if state.is_final:
         return state
@@ -140,11 +148,14 @@ def observe(state: State, application: Application | None, relation: Callable[[s
         found = relation(revision) if revision else Relation.UNKNOWN
         return Relation.UNKNOWN if found is Relation.TARGET else found
 
-    phase, reason = _judge(application, state.source, related)
+    answers = answers or _answers(application, state.application)
+    phase, reason = _judge(application, state.source, related, answers=answers)
     return replace(state, phase=phase, reason=" ".join(reason.split()), application=application)
 
 
-def _judge(application: Application, source: int, related: Callable[[str], Relation]) -> tuple[Phase, str]:
+def _judge(
+    application: Application, source: int, related: Callable[[str], Relation], *, answers: bool
+) -> tuple[Phase, str]:
     compared = _at(application.revisions, source)
     where = related(compared)
     operation = application.operation
@@ -152,6 +163,8 @@ def _judge(application: Application, source: int, related: Callable[[str], Relat
     doing = related(operated)
     running = operation is not None and _runs(operation)
 
+    if application.deleting:
+        return Phase.DELETED, "the Application is being deleted"
     if where is Relation.AFTER:
         return Phase.SUPERSEDED, f"a newer commit, {_short(compared)}, took its place"
     if running and doing is Relation.AFTER:
@@ -164,7 +177,13 @@ def _judge(application: Application, source: int, related: Callable[[str], Relat
         return Phase.FAILED, operation.message or "the operation failed, and Argo CD does not say why"
     if where is not Relation.TARGET or application.sync == "Unknown":
         return Phase.COMPARING, _errors(application, but="SyncError") or _not_compared(compared, where)
-    return _judge_cluster(application, ours=doing is Relation.TARGET or not operated)
+    phase, reason = _judge_cluster(application, ours=doing is Relation.TARGET or not operated)
+    if phase is Phase.SUCCEEDED and doing is Relation.TARGET and _left_hooks_out(application, source, operated):
+        return Phase.FAILED, _HOOKS_LEFT_OUT
+    whole = operation is not None and doing is Relation.TARGET and not operation.partial
+    if phase is Phase.SUCCEEDED and not (whole or answers):
+        return Phase.CONFIRMING, "nothing had to be synced for it; waits until Argo CD has looked again"
+    return phase, reason
 
 
 def _judge_cluster(application: Application, *, ours: bool) -> tuple[Phase, str]:
@@ -182,6 +201,20 @@ def _judge_cluster(application: Application, *, ours: bool) -> tuple[Phase, str]
     if application.refresh_requested:
         return Phase.CONFIRMING, "synced and healthy; waits until Argo CD has looked again"
     return Phase.SUCCEEDED, "synced and healthy"
+
+
+_HOOKS_LEFT_OUT = (
+    "it arrived while another commit was being synced, and Argo CD took it for a repair: what differed is synced, but "
+    "no hooks have run; `sync` makes up for it"
+)
+
+
+def _left_hooks_out(application: Application, source: int, target: str) -> bool:
+    """Whether hooks are seen, and the last operation is a partial one of a commit that was never synced as a whole."""
+    operation = application.operation
+    synced = any(_at(entry.revisions, source) == target for entry in application.history[-1:])
+    hooks = any(resource.hook for resource in application.resources)
+    return operation is not None and operation.partial and hooks and not synced
 
 
 def _not_compared(compared: str, where: Relation) -> str:
@@ -231,6 +264,16 @@ def _runs(operation: Operation) -> bool:
 
 def _at(revisions: tuple[str, ...], source: int) -> str:
     return revisions[source] if source < len(revisions) else ""
+
+
+def _answers(application: Application, last: Application | None) -> bool:
+    """Whether it is what the controller makes of `last` at the end of a comparison that was asked for.
+
+    It writes what the comparison found, and then takes the annotation away (`persistReconciliationStatus`).
+    """
+    if last is None or not last.refresh_requested:
+        return False
+    return application == replace(last, refresh_requested=False, resource_version=application.resource_version)
 
 
 def _is_older(application: Application, than: Application) -> bool:

@@ -140,9 +140,9 @@ class _Follower:
                 self._listen()
         return self._ended(outcome)
 
-    def feed(self, application: Application | None) -> None:
+    def feed(self, application: Application | None, *, answers: bool = False) -> None:
         before = self._state
-        self._state = observe(before, application, self._relation)
+        self._state = observe(before, application, self._relation, answers=answers)
         if self._state.phase is not Phase.DEGRADED:
             self._degraded_since = None
         elif self._degraded_since is None:
@@ -173,7 +173,7 @@ class _Follower:
             self._failed(error)
         else:
             self._is_back()
-            self.feed(application)
+            self.feed(application, answers=bool(refresh))
         finally:
             self._looked = self._clock()
 

@@ -120,6 +120,14 @@ def test_auto_sync_is_on_unless_it_says_no(policy: Any, want: bool) -> None:
     assert parse({"spec": {"syncPolicy": policy}}).automated is want
 
 
+def test_a_part_of_an_application_is_told_from_the_whole_and_a_deletion_is_seen() -> None:
+    state = {"phase": "Running", "operation": {"sync": {"resources": [{"kind": "Service", "name": "web"}]}}}
+    found = parse({"metadata": {"deletionTimestamp": "t"}, "status": {"operationState": state}})
+    assert (found.deleting, found.operation) == (True, Operation("Running", partial=True))
+    found = parse({"status": {"operationState": {"phase": "Running", "operation": {"sync": {"resources": []}}}}})
+    assert (found.deleting, found.operation) == (False, Operation("Running"))
+
+
 def test_each_revision_keeps_the_index_of_its_source() -> None:
     found = parse({"status": {"sync": {"revisions": ["", None, "abc"]}}})
     assert found.revisions == ("", "", "abc")

@@ -129,7 +129,12 @@ def test_a_commit_that_is_never_seen_ends_at_the_time_limit(remote: Remote, targ
 
 def test_a_silent_stream_is_no_end(remote: Remote, target: str) -> None:
     silent = httpx.ReadTimeout("nothing came")
-    answers: list[Answer] = [application(target, health="Progressing"), silent, application(target, version=2)]
+    done = operation(target)
+    answers: list[Answer] = [
+        application(target, health="Progressing", operation=done),
+        silent,
+        application(target, version=2, operation=done),
+    ]
     found = follow(Server(lambda _request: answers.pop(0)), remote, target)
     assert found.outcome is Outcome.HEALTHY
 
@@ -154,14 +159,32 @@ def test_a_server_that_stays_away_ends_at_the_time_limit(remote: Remote, target:
 
 
 def test_a_stream_that_is_refused_is_no_end(remote: Remote, target: str) -> None:
+    done = operation(target)
     answers: list[Answer] = [
-        application(target, health="Progressing"),
+        application(target, health="Progressing", operation=done),
         refused(500, "watch closed"),
         *[refused(500, "watch closed")] * 3,
-        application(target, version=2),
+        application(target, version=2, operation=done),
     ]
     found = follow(Server(lambda _request: answers.pop(0)), remote, target)
     assert found.outcome is Outcome.HEALTHY
+
+
+def test_what_nobody_asked_for_and_what_is_asked_for_may_differ(remote: Remote, target: str) -> None:
+    """By itself Argo CD may repeat old results and call a commit synced that the API server refuses."""
+
+    def server(request: httpx.Request) -> Answer:
+        if is_stream(request):
+            return stream([event(application(target, version=2))])
+        asked = "refresh" in request.url.params
+        return application(target, version=3, sync="Unknown") if asked else application(target, sync="OutOfSync")
+
+    first = parse(application(target, sync="OutOfSync"))
+    told = Told()
+    found = follow(Server(server), remote, target, told, first=first, limit=30)
+    assert found.outcome is Outcome.TIMED_OUT
+    assert found.state.reason == "Argo CD could not compare the cluster with it"
+    assert told.phases == [Phase.SYNCING, Phase.CONFIRMING, Phase.COMPARING]
 
 
 def test_a_token_that_expires_in_the_middle_is_an_error(remote: Remote, target: str) -> None:
