@@ -53,7 +53,7 @@ def push(
         if not files and head == target.tip:
             return Pushed(destination, head, target.branch, changed=False)
         tree = with_files_of_working_tree(git, head, files)
-        refuse_open_secrets(git, renderer.repository, target, head)
+        refuse_open_secrets(git, renderer.repository, target, head, tree)
         reached = renders.reached(target.tip, tree)
         affected = renders.changed(target.tip, tree, out.of_the_same_branch(reached, destinations, target, git))
         protected = out.under_review(renders, target, overlay, affected)

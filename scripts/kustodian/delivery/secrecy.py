@@ -19,17 +19,18 @@ from kustodian.repository import Repository
 from kustodian.validate import tree
 
 
-def refuse_open_secrets(git: Git, repository: Repository, target: Target, head: str) -> None:
+def refuse_open_secrets(git: Git, repository: Repository, target: Target, head: str, checked: str) -> None:
     """Raises `GitError` if a commit that the remote lacks holds a plain Secret, or an encrypted file in the open.
 
-    A trial cluster's repository lies on this machine only, and is not asked about.
+    `checked` is the tree that is pushed in the end, which the validator has seen. A trial cluster's
+    repository lies on this machine only, and is not asked about.
     """
     if target.destination.trial:
         return
     root = repository.root.relative_to(git.top).as_posix()
     with tempfile.TemporaryDirectory(prefix="kustodian-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
-        for position, (identity, path) in enumerate(_only_in_history(git, target, head)):
+        for position, (identity, path) in enumerate(_only_in_history(git, target, head, checked)):
             if not PurePosixPath(path).is_relative_to(root):
                 continue
             inside = PurePosixPath(path).relative_to(root).as_posix()
@@ -50,10 +51,10 @@ def refuse_open_secrets(git: Git, repository: Repository, target: Target, head: 
                 )
 
 
-def _only_in_history(git: Git, target: Target, head: str) -> Iterator[tuple[str, str]]:
-    """The files, by object id and path, that are new to the remote and no longer in `head`."""
+def _only_in_history(git: Git, target: Target, head: str, tree: str) -> Iterator[tuple[str, str]]:
+    """The files, by object id and path, that are new to the remote and no longer in `tree`."""
     known = [target.tip] if target.tip else sorted(filter(git.resolve, set(target.refs.branches.values())))
-    there = {(identity, path) for path, (_mode, identity) in entries(git, head).items()}
+    there = {(identity, path) for path, (_mode, identity) in entries(git, tree).items()}
     listed = git.run("rev-list", "--objects", head, "--not", *known).stdout
     for line in os.fsdecode(listed).splitlines():
         identity, _space, path = line.partition(" ")

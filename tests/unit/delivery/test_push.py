@@ -173,6 +173,16 @@ def test_a_secret_that_only_the_history_holds_is_not_pushed(site: Site) -> None:
     assert "hunter2" not in str(error)
 
 
+def test_a_secret_that_the_push_itself_encrypts_is_not_pushed_with_the_commit_that_held_it(site: Site) -> None:
+    encrypted = (site.root / "overlays/staging/secret.sops.yaml").read_text()
+    site.commit({"overlays/staging/secret.sops.yaml": SECRET}, "Oops")
+    site.write({"overlays/staging/secret.sops.yaml": encrypted.replace("mac: ", "mac:  ")})
+    error = refused(site)
+    assert error.message.startswith("overlays/staging/secret.sops.yaml: ")
+    assert "Oops (Tester, " in error.message
+    assert "hunter2" not in str(error)
+
+
 def test_a_finding_stops_the_push(site: Site) -> None:
     before = site.remote()
     site.write({OWN: config_map("own", "2") + "wrong: true\n"})
