@@ -16,7 +16,7 @@ from kustodian.console import plural
 from kustodian.errors import KustodianError, SecretsError, ToolError, UsageError, task
 from kustodian.repository import Overlay, Repository
 from kustodian.secrets import envelope, sops
-from kustodian.toolchain.pins import PINS
+from kustodian.toolchain.pins import CLUSTER_PINS, PINS
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ def examine(repository: Repository) -> Iterator[Check]:
         else:
             advice = f"it is built at first use; to build all now: {task('doctor --build')}"
             yield Check(pin.name, None, f"{pin.version} is not installed{unfit} ({pin.purpose})", advice)
+    yield _trial()
     yield _go()
     yield _settings(repository)
     yield from _identities(repository)
@@ -60,6 +61,14 @@ def _git() -> Check:
     if done.returncode != 0 or version is None:
         return Check("git", False, f"{path} does not tell its version", "install git")
     return Check("git", True, f"{version[0].decode()} ({path})")
+
+
+def _trial() -> Check:
+    missing = [name for name, pin in CLUSTER_PINS.items() if toolchain.locate(pin)[0] is None]
+    if not missing:
+        return Check("trial cluster", True, f"its {len(CLUSTER_PINS)} programs are installed")
+    advice = f"they are built at the first {task('cluster up')}, which takes a while"
+    return Check("trial cluster", None, f"not installed: {', '.join(missing)}", advice)
 
 
 def _go() -> Check:

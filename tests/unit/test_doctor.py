@@ -11,7 +11,7 @@ from kustodian import doctor, toolchain
 from kustodian.doctor import Check
 from kustodian.errors import ToolError, task
 from kustodian.repository import Repository
-from kustodian.toolchain.pins import PINS
+from kustodian.toolchain.pins import CLUSTER_PINS, PINS
 
 from tests.conftest import Identity, Repo
 
@@ -37,7 +37,19 @@ def root(tmp_path: Path) -> Path:
 
 def test_everything_is_looked_at_in_order(root: Path) -> None:
     assert list(examine(root)) == [
-        *("Python", "git", "kustomize", "kubeconform", "sops", "age", "age-keygen", "Go", "repository", "age identity")
+        *(
+            "Python",
+            "git",
+            "kustomize",
+            "kubeconform",
+            "sops",
+            "age",
+            "age-keygen",
+            "trial cluster",
+            "Go",
+            "repository",
+            "age identity",
+        )
     ]
 
 
@@ -93,6 +105,18 @@ def test_a_program_that_is_missing_or_unfit_is_no_failure(
         advice,
     )
     assert not (tmp_path / "cache").exists()
+
+
+def test_the_trial_clusters_programs_are_one_line(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(toolchain.CACHE, str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    check = examine(root)["trial cluster"]
+    assert check.ok is None
+    assert check.detail == f"not installed: {', '.join(CLUSTER_PINS)}"
+    for pin in CLUSTER_PINS.values():
+        program(toolchain.cached_path(pin), "")
+    check = examine(root)["trial cluster"]
+    assert (check.ok, check.detail) == (True, "its 6 programs are installed")
 
 
 def test_go_is_needed_only_for_what_is_missing(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

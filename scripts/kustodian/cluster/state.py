@@ -14,6 +14,8 @@ from pathlib import Path
 
 from kustodian import toolchain
 
+CLUSTERS = "clusters"
+"""The folder in the user's cache that has one for each cluster."""
 LOCK = "supervisor.lock"
 STATE = "state.json"
 
@@ -41,7 +43,7 @@ class State:
 def folder_of(root: Path) -> Path:
     """The folder of the cluster of the repository at `root`, whether it is there or not."""
     digest = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
-    return toolchain.cache_folder() / "clusters" / digest
+    return toolchain.cache_folder() / CLUSTERS / digest
 
 
 def read(root: Path) -> State | None:
@@ -63,6 +65,11 @@ def read(root: Path) -> State | None:
         branch=document["branch"],
         token=document["token"],
     )
+
+
+def up_in_cache() -> list[Path]:
+    """The folders of all clusters of this user that are up, whatever repository they belong to."""
+    return [lock.parent for lock in sorted((toolchain.cache_folder() / CLUSTERS).glob(f"*/{LOCK}")) if is_held(lock)]
 
 
 def is_held(lock: Path) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from invoke import Context
 
-from kustodian.errors import ExitCode
+from kustodian.errors import ExitCode, UsageError
+from kustodian.errors import task as task_line
 from kustodian.tasks.shared import SELECTION, command, repository_of, selected, task, tool
 
 
@@ -114,8 +115,15 @@ def doctor(c: Context, build: bool = False) -> ExitCode:
 def clean(c: Context, cache: bool = False) -> ExitCode:
     """Remove build/; nothing that git tracks is touched."""
     from kustodian import clean as stage
+    from kustodian.cluster import state
     from kustodian.console import say
     from kustodian.toolchain import cache_contents
+
+    if cache and (up := state.up_in_cache()):
+        raise UsageError(
+            f"a trial cluster runs what is in the cache: {', '.join(map(str, up))}",
+            hint=f"end it first, in its repository: {task_line('cluster down')}",
+        )
 
     repository = repository_of(c)
     removed = stage.clean([repository.root / "build", *(cache_contents() if cache else [])])

@@ -4,12 +4,14 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from kustodian.cluster import state
+
+from ...conftest import Ran
 
 HOLD = """
 import fcntl, sys, time
@@ -108,3 +110,20 @@ def test_each_repository_has_a_folder_of_its_own_in_the_cache(cache: Path, tmp_p
     folders = [state.folder_of(tmp_path / name) for name in ("a", "b", "link", "a/../a")]
     assert folders[0] == folders[2] == folders[3] != folders[1]
     assert all(folder.parent == cache / "clusters" for folder in folders)
+
+
+def test_all_that_are_up_are_found_whatever_repository_they_belong_to(folder: Path, cache: Path) -> None:
+    assert state.up_in_cache() == []
+    with held(folder / state.LOCK):
+        assert state.up_in_cache() == [folder]
+    assert state.up_in_cache() == []
+
+
+def test_what_a_cluster_runs_is_not_cleaned_away(folder: Path, cache: Path, kustodian: Callable[..., Ran]) -> None:
+    built = cache / "bin" / "kwok"
+    built.mkdir(parents=True)
+    with held(folder / state.LOCK):
+        ran = kustodian("clean", "--cache", cwd=folder)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"a trial cluster runs what is in the cache: {folder}" in ran.err
+    assert built.is_dir()
