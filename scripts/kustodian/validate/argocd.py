@@ -14,6 +14,7 @@ from pathlib import Path
 from kustodian import kustomization, locate
 from kustodian.argocd import declared, paths
 from kustodian.argocd.declared import Declared
+from kustodian.console import some
 from kustodian.finding import Finding
 from kustodian.kustomization import Closure
 from kustodian.render import Renderer
@@ -125,7 +126,7 @@ class _Checks:
             used |= {path for path, place in given.items() if any(paths.covers(place, file) for file in read)}
             if missed := sorted(file for file in read if not any(paths.covers(path, file) for path in given.values())):
                 message = f"{paths.ANNOTATION} misses what {one.overlay.path} reads, so a change of it is not deployed"
-                yield self._finding(found, _ANNOTATION, f"{message}: {_some(missed)}", mend)
+                yield self._finding(found, _ANNOTATION, f"{message}: {some(missed, _SOME)}", mend)
             for path, place in given.items():
                 if place not in wanted and (other := self._taken_in(place, followed)):
                     message = f"{paths.ANNOTATION}: {path} takes in {other}, which {one.overlay.path} does not read"
@@ -166,8 +167,3 @@ class _Checks:
             line=place[1] if place else 0,
             mend=mend,
         )
-
-
-def _some(files: Sequence[str]) -> str:
-    more = len(files) - _SOME
-    return ", ".join(files[:_SOME]) + (f" and {more} more" if more > 0 else "")
