@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from kustodian.console import some
 from kustodian.delivery import publish as out
 from kustodian.delivery.destination import Destination, of
 from kustodian.delivery.effect import Renders
@@ -45,7 +46,7 @@ def push(
         files = _to_commit(git, renders, overlay, head)
         if files and not message.strip():
             raise UsageError(
-                f"there is something to commit, and no message: {', '.join(files)}",
+                f"there is something to commit, and no message: {some(files)}",
                 hint=task(f"push --env {overlay.environment} --message TEXT"),
             )
         target = out.look(git, destination)
@@ -63,23 +64,26 @@ def push(
         if report.exit_code is not ExitCode.CLEAN:
             return report
         _prove(renders, overlay, tree)
-    if files:
-        commit_tree(git, tree, message)
-    return send(git, target, overlay, head, affected=affected, protected=protected, committed=files)
+    commit = commit_tree(git, tree, message, head) if files else head
+    return send(git, target, overlay, commit, head, affected=affected, protected=protected, committed=files)
 
 
 def send(
     git: Git,
     target: Target,
     overlay: Overlay,
+    commit: str,
     before: str,
     *,
     affected: Sequence[str],
     protected: Sequence[str],
     committed: Sequence[str],
 ) -> Pushed:
-    """Push HEAD, made on top of `before`. What is for review leaves the followed branch here as it was."""
-    commit, review = git.head(), bool(protected)
+    """Push a commit made on top of `before`, or that itself. What is for review leaves the followed branch as it was.
+
+    Whatever else is committed here meanwhile is not pushed: nobody has checked it.
+    """
+    review = bool(protected)
     if review and commit != before and git.branch() == target.branch:
         git.continue_on(out.branch_for_review(git, target, overlay, commit), left=before)
     branch, changed = out.publish(git, target, overlay, commit, review=review)
@@ -96,14 +100,28 @@ def send(
     )
 
 
-def commit_tree(git: Git, tree: str, message: str) -> None:
-    """Commit the tree that was checked, and see that no hook has put another in its place. Raises `GitError`."""
+def commit_tree(git: Git, tree: str, message: str, head: str) -> str:
+    """Commit the tree that was checked on top of `head`, and see that no hook has put another in its place.
+
+    Raises `GitError`.
+    """
+    refuse_moved(git, head)
     commit = git.commit(tree, message)
     if git.tree(commit) != tree:
         raise GitError(
             f"the commit {short(commit)} holds something else than what was checked: a git hook has changed it; "
             "it is kept, and not pushed",
             hint="look at it (git show), then push again: it is checked anew",
+        )
+    return commit
+
+
+def refuse_moved(git: Git, head: str) -> None:
+    """Raises `GitError` if HEAD is not `head` any more: what was checked would take back what came in since."""
+    if (now := git.head()) != head:
+        raise GitError(
+            f"HEAD was {short(head)} when the checks began, and now is {git.commit_of(now)}; nothing was committed",
+            hint="look at what came in, and try again: it is checked anew",
         )
 
 
@@ -114,12 +132,12 @@ def _to_commit(git: Git, renders: Renders, overlay: Overlay, head: str) -> tuple
     read, outside = _read(git, closure.files.union(closure.links))
     if outside:
         raise GitError(
-            f"{overlay.path} reads what lies outside of the git repository: {', '.join(outside)}",
+            f"{overlay.path} reads what lies outside of the git repository: {some(outside)}",
             hint="move it into the repository, or it can't be deployed from there",
         )
     if ignored := git.ignored(sorted(read)):
         raise GitError(
-            f"{overlay.path} reads what git ignores: {', '.join(sorted(ignored))}",
+            f"{overlay.path} reads what git ignores: {some(sorted(ignored))}",
             hint="take it out of .gitignore, if it holds no secret, or Argo CD will not find it",
         )
     changes = git.changes()
@@ -127,7 +145,7 @@ def _to_commit(git: Git, renders: Renders, overlay: Overlay, head: str) -> tuple
         read |= renders.closures(head).get(overlay.path, frozenset()) & set(changes.deleted)
     if other := sorted(set(changes.all) - read):
         raise GitError(
-            f"there are changes that {overlay.path} does not read: {', '.join(other)}",
+            f"there are changes that {overlay.path} does not read: {some(other)}",
             hint="commit them by themselves, put them away (git stash --include-untracked) or have git ignore them",
         )
     return tuple(sorted(read & set(changes.all)))

@@ -11,11 +11,12 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from kustodian.console import some
 from kustodian.delivery import publish as out
 from kustodian.delivery.destination import Destination, of
 from kustodian.delivery.effect import Renders, same
 from kustodian.delivery.publish import Pushed, Target
-from kustodian.delivery.push import commit_tree, send
+from kustodian.delivery.push import commit_tree, refuse_moved, send
 from kustodian.delivery.snapshot import Entry, snapshot, with_files_of
 from kustodian.errors import ExitCode, GitError, KustodianError, RenderError, UsageError, task
 from kustodian.git import Commit, Git, short
@@ -68,11 +69,7 @@ def rollback(
     git = Git(renderer.repository.root)
     head = git.head()
     git.refuse_unfinished()
-    if changes := git.changes().all:
-        raise GitError(
-            f"there are uncommitted changes: {', '.join(changes)}",
-            hint="commit them, or put them away (git stash --include-untracked): a rollback publishes nothing else",
-        )
+    _refuse_changes(git)
     target = out.look(git, destination)
     out.refuse_diverged(git, target, head)
     _refuse_unpushed(git, target, head)
@@ -98,9 +95,17 @@ def rollback(
         report = _checked(validator, renders, overlay, others, candidate.tree, on_checked)
         if report.exit_code is not ExitCode.CLEAN:
             return report
-    _commit(git, candidate, _message(overlay, result), head)
-    pushed = send(git, target, overlay, head, affected=affected, protected=protected, committed=candidate.files)
+    commit = _commit(git, candidate, _message(overlay, result), head)
+    pushed = send(git, target, overlay, commit, head, affected=affected, protected=protected, committed=candidate.files)
     return replace(result, files=candidate.files, others=others, pushed=pushed)
+
+
+def _refuse_changes(git: Git) -> None:
+    if changes := git.changes().all:
+        raise GitError(
+            f"there are uncommitted changes: {some(changes)}",
+            hint="commit them, or put them away (git stash --include-untracked): a rollback publishes nothing else",
+        )
 
 
 def _refuse_unpushed(git: Git, target: Target, head: str) -> None:
@@ -198,7 +203,7 @@ def _refuse_shared(
     files = [path for path in candidate.files if folder != "." and not path.startswith(f"{folder}/")]
     if not files and not others:
         return
-    what = f"needs files back that are not its own: {', '.join(files)}" if files else "changes other environments"
+    what = f"needs files back that are not its own: {some(files)}" if files else "changes other environments"
     with_it = f"this changes the renders of {', '.join(others)}" if others else "no other environment's render changes"
     chosen = f" --to {short(wanted)}" if to else ""
     raise UsageError(
@@ -222,11 +227,13 @@ def _checked(
     return restored.validate(overlays, on_done=on_checked)
 
 
-def _commit(git: Git, candidate: _Candidate, message: str, head: str) -> None:
+def _commit(git: Git, candidate: _Candidate, message: str, head: str) -> str:
     """Restore the files here and commit them; as it was before where that does not work."""
+    refuse_moved(git, head)
+    _refuse_changes(git)  # again: what was edited during the checks would be overwritten
     try:
         git.restore(candidate.files, candidate.tree)
-        commit_tree(git, candidate.tree, message)
+        return commit_tree(git, candidate.tree, message, head)
     except BaseException:
         with contextlib.suppress(KustodianError):
             if git.head() == head:

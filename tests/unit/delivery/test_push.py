@@ -143,6 +143,12 @@ def test_any_other_change_is_refused(site: Site, path: str, staged: bool) -> Non
     assert error.message == f"there are changes that overlays/staging does not read: {path}"
 
 
+def test_of_many_other_changes_the_first_ten_are_named(site: Site) -> None:
+    site.write({f"notes/{number:02}.md": "x" for number in range(12)})
+    named = ", ".join(f"notes/{number:02}.md" for number in range(10))
+    assert refused(site).message == f"there are changes that overlays/staging does not read: {named} and 2 more"
+
+
 def test_a_file_that_is_deleted_and_was_not_read_is_another_change(site: Site) -> None:
     (site.root / "README.md").unlink()
     assert refused(site).message == "there are changes that overlays/staging does not read: README.md"
@@ -413,10 +419,11 @@ def test_a_push_that_comes_second_keeps_the_commit_and_says_what_to_do(
     other = site.colleague(tmp_path)
     real = stage.commit_tree
 
-    def overtaken(*arguments: object, **named: object) -> None:
-        real(*arguments, **named)  # type: ignore[arg-type]
+    def overtaken(*arguments: object, **named: object) -> str:
+        commit = real(*arguments, **named)  # type: ignore[arg-type]
         git(other, "commit", "--quiet", "--allow-empty", "--message", "Be faster")
         git(other, "push", "--quiet")
+        return commit
 
     monkeypatch.setattr(stage, "commit_tree", overtaken)
     site.write({OWN: config_map("own", "2")})
@@ -470,6 +477,34 @@ def test_a_server_that_refuses_says_why(site: Site) -> None:
     assert "remote: main is a protected branch" in raised.value.message
     assert f"your commit {site.git('rev-parse', 'HEAD')[:10]} is kept on main" in raised.value.message
     assert raised.value.hint.startswith("list staging under `protected` in kustodian.yaml")
+
+
+def meanwhile(site: Site, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> None:
+    """Commit these files here, in another terminal, as soon as the checks are over."""
+    real = stage._prove
+
+    def proved(*arguments: object) -> None:
+        real(*arguments)  # type: ignore[arg-type]
+        site.commit(files, "In another terminal")
+
+    monkeypatch.setattr(stage, "_prove", proved)
+
+
+def test_a_commit_that_is_made_here_meanwhile_is_not_taken_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = site.remote()
+    meanwhile(site, monkeypatch, {"README.md": "read me twice\n"})
+    site.write({OWN: config_map("own", "2")})
+    with pytest.raises(GitError) as raised:
+        site.try_push("staging", "Raise it")
+    assert raised.value.message.startswith(f"HEAD was {before[:10]} when the checks began, and now is ")
+    assert (site.git("log", "-1", "--format=%s"), site.remote()) == ("In another terminal", before)
+    assert (site.git("show", "HEAD:README.md"), site.status()) == ("read me twice", f"M {OWN}")
+
+
+def test_a_commit_that_is_made_here_meanwhile_is_not_pushed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = site.commit({OWN: config_map("own", "2")})
+    meanwhile(site, monkeypatch, {OWN: "nonsense"})
+    assert site.push("staging").commit == checked == site.remote()
 
 
 # Hooks

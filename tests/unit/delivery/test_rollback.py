@@ -313,6 +313,29 @@ def test_an_interruption_between_the_files_and_the_commit_leaves_them_as_they_we
     assert (site.status(), site.git("rev-parse", "HEAD"), site.remote()) == ("", before, before)
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_what_is_changed_here_during_the_checks_is_kept(
+    site: Site, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    first = site.remote()
+    before = site.published({OWN: config_map("own", "2")})
+    real = stage._checked
+
+    def checked(*arguments: object) -> Report:
+        report = real(*arguments)  # type: ignore[arg-type]
+        site.write({OWN: config_map("own", "3")})
+        if committed:
+            site.commit({OWN: config_map("own", "3")})
+        return report
+
+    monkeypatch.setattr(stage, "_checked", checked)
+    with pytest.raises(GitError) as raised:
+        site.try_rollback("staging", first, before)
+    assert raised.value.message.startswith("HEAD was " if committed else "there are uncommitted changes: ")
+    assert (site.root / OWN).read_text() == config_map("own", "3")
+    assert site.remote() == before
+
+
 # Protected environments, and others at work
 
 
