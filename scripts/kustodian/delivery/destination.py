@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -145,6 +146,14 @@ def follows(destination: Destination | None, other: Destination, refs: Refs, fol
         return branch_of(destination, refs) == branch_of(other, refs)
     except UsageError:
         return False
+
+
+def followed_of(destinations: Iterable[Destination], other: Destination, refs: Refs, folder: Path) -> Iterator[str]:
+    """The branches that these destinations follow in the repository of `other`."""
+    for destination in destinations:
+        if is_same(destination.repo_url, other.repo_url, folder):
+            with contextlib.suppress(UsageError):
+                yield branch_of(destination, refs)
 
 
 def is_same(one: str, other: str, folder: Path) -> bool:

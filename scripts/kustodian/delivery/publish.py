@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kustodian import remote as remotes
-from kustodian.delivery.destination import Destination, branch_of, follows, remote_of, review_page
+from kustodian.delivery.destination import Destination, branch_of, followed_of, follows, remote_of, review_page
 from kustodian.delivery.effect import Renders
 from kustodian.errors import GitError, PushRejected
 from kustodian.git import Git, mask, short
@@ -47,13 +47,15 @@ class Target:
     tip: str
     """The commit at the followed branch; empty as long as there is no such branch."""
     refs: Refs
+    deploying: frozenset[str] = frozenset()
+    """The branches of the same repository that environments follow: what is for review goes to none of them."""
 
     @property
     def shown(self) -> str:
         return f"{self.branch} of {mask(self.remote)}"
 
 
-def look(git: Git, destination: Destination) -> Target:
+def look(git: Git, destination: Destination, destinations: Mapping[str, Destination]) -> Target:
     """Ask the remote for what it has, and bring the followed branch's commits here. Raises `UsageError`, `GitError`."""
     remote = remote_of(git, destination)
     refs = remotes.refs(git, remote)
@@ -63,7 +65,8 @@ def look(git: Git, destination: Destination) -> Target:
         remotes.fetch(git, remote, branch)
         if git.resolve(tip) is None:
             raise GitError(f"{branch} of {mask(remote)} was replaced while it was read", hint="try again")
-    return Target(destination, remote, branch, tip, refs)
+    deploying = frozenset(followed_of(destinations.values(), destination, refs, git.top))
+    return Target(destination, remote, branch, tip, refs, deploying)
 
 
 def refuse_diverged(git: Git, target: Target, head: str) -> None:
@@ -125,9 +128,9 @@ def of_the_same_branch(
 
 
 def branch_for_review(git: Git, target: Target, overlay: Overlay, commit: str) -> str:
-    """The branch of a pull request: the one checked out, if it is another than the followed one."""
+    """The branch of a pull request: the one checked out, if no environment follows it."""
     here = git.branch()
-    if here and here != target.branch:
+    if here and here not in target.deploying:
         return here
     name = re.sub(r"[^A-Za-z0-9._-]", "-", overlay.environment).strip(".-") or "change"
     # Git has no branch `production/x` beside a branch `production`.

@@ -49,7 +49,7 @@ def push(
                 f"there is something to commit, and no message: {some(files)}",
                 hint=task(f"push --env {overlay.environment} --message TEXT"),
             )
-        target = out.look(git, destination)
+        target = out.look(git, destination, destinations)
         out.refuse_diverged(git, target, head)
         if not files and head == target.tip:
             return Pushed(destination, head, target.branch, changed=False)
@@ -84,7 +84,7 @@ def send(
     Whatever else is committed here meanwhile is not pushed: nobody has checked it.
     """
     review = bool(protected)
-    if review and commit != before and git.branch() == target.branch:
+    if review and commit != before and git.branch() in target.deploying:
         git.continue_on(out.branch_for_review(git, target, overlay, commit), left=before)
     branch, changed = out.publish(git, target, overlay, commit, review=review)
     return Pushed(

@@ -70,7 +70,7 @@ def rollback(
     head = git.head()
     git.refuse_unfinished()
     _refuse_changes(git)
-    target = out.look(git, destination)
+    target = out.look(git, destination, destinations)
     out.refuse_diverged(git, target, head)
     _refuse_unpushed(git, target, head)
     with snapshot(git) as folder:

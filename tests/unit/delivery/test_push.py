@@ -321,6 +321,17 @@ def test_a_pull_request_from_a_branch_of_ones_own_has_its_name(site: Site) -> No
     assert (pushed.branch, site.remote("raise-it")) == ("raise-it", pushed.commit)
 
 
+def test_what_is_for_review_goes_to_no_branch_that_deploys_another_environment(site: Site) -> None:
+    site.published({"argocd/staging.yaml": application("staging", site.origin.as_uri()).replace("main", "develop")})
+    site.git("push", "--quiet", "origin", "main:develop")
+    site.git("switch", "--quiet", "--create", "develop")
+    before = site.remote("develop")
+    site.write({"overlays/production/own.yaml": config_map("own", "2")})
+    pushed = site.push("production", "Raise it")
+    assert (pushed.branch, site.remote("develop")) == (f"production/{pushed.commit[:10]}", before)
+    assert (site.git("branch", "--show-current"), site.git("rev-parse", "develop")) == (pushed.branch, before)
+
+
 def test_a_base_that_a_protected_environment_reads_goes_by_pull_request(site: Site) -> None:
     before = site.remote()
     site.write({"base/map.yaml": config_map("base", "2")})
