@@ -47,8 +47,8 @@ class Row:
 
     @property
     def is_well(self) -> bool:
-        """Whether what git wants runs, is all of it, and is healthy."""
-        runs = bool(self.wanted) and self.wanted == self.running
+        """Whether what git wants runs, is all of it, and is healthy; while a sync runs, its hooks are still to come."""
+        runs = bool(self.wanted) and self.wanted == self.running and self.operation not in ("Running", "Terminating")
         return runs and self.sync == "Synced" and self.health == "Healthy" and not self.problem
 
     @property
@@ -120,6 +120,9 @@ def _row(
     commit = commits.find(runs)
     operation = application.operation
     errors = [condition.message for condition in application.conditions if condition.is_error]
+    # A hook after the sync may fail with all that was synced being healthy.
+    if operation and operation.phase in ("Failed", "Error") and runs in operation.revisions:
+        errors.append(f"the sync of it failed: {operation.message}")
     last = application.history[-1] if application.history else None
     return Row(
         environment=name,

@@ -107,6 +107,22 @@ def test_an_environment_that_is_not_well(status: dict[str, object], drift: int, 
     assert row.problem == ("no such path" if "conditions" in status else "")
 
 
+@pytest.mark.parametrize(
+    ("phase", "problem"), [("Failed", "the sync of it failed: a hook failed"), ("Running", ""), ("Terminating", "")]
+)
+def test_what_is_healthy_without_its_hooks_is_not_well(phase: str, problem: str, remote: Remote) -> None:
+    tip = git(remote.root, "rev-parse", "HEAD")
+    (row,) = ask(remote, application(tip, operation=operation(tip, phase, message="a hook failed")))
+    assert (row.sync, row.health, row.problem, row.exit_code) == ("Synced", "Healthy", problem, ExitCode.FINDINGS)
+
+
+def test_the_failed_sync_of_an_earlier_commit_counts_no_more(remote: Remote) -> None:
+    old = git(remote.root, "rev-parse", "HEAD")
+    tip = remote.commit("which changes nothing of it", "2")
+    (row,) = ask(remote, application(tip, operation=operation(old, "Failed", message="a hook failed")))
+    assert (row.problem, row.exit_code) == ("", ExitCode.CLEAN)
+
+
 def test_an_application_that_is_not_there_is_a_row_that_says_so(remote: Remote) -> None:
     (row,) = ask(remote, application("x", name="another"))
     assert (row.environment, row.application, row.sync, row.exit_code) == ("dev", "app", "", ExitCode.FINDINGS)
