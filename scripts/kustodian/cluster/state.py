@@ -76,7 +76,7 @@ def is_held(lock: Path) -> bool:
     """Whether a living process holds the lock."""
     try:
         with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: others may ask at the same moment
     except FileNotFoundError:
         return False
     except BlockingIOError:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -101,6 +102,13 @@ def test_a_supervisor_that_is_killed_holds_nothing(folder: Path, tmp_path: Path)
 def test_asking_takes_the_lock_from_nobody(folder: Path) -> None:
     with held(folder / state.LOCK):
         assert [state.is_held(folder / state.LOCK) for _ in range(3)] == [True] * 3
+
+
+def test_two_who_ask_at_once_are_not_taken_for_a_cluster(folder: Path) -> None:
+    (folder / state.LOCK).touch()
+    with (folder / state.LOCK).open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not state.is_held(folder / state.LOCK)
 
 
 def test_each_repository_has_a_folder_of_its_own_in_the_cache(cache: Path, tmp_path: Path) -> None:
