@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kustodian import remote as remotes
 from kustodian.delivery.destination import Destination, branch_of, followed_of, follows, remote_of, review_page
 from kustodian.delivery.effect import Renders
-from kustodian.errors import GitError, PushRejected
+from kustodian.errors import GitError, Interrupted, PushRejected, task
 from kustodian.git import Git, mask, short
 from kustodian.remote import Refs
 from kustodian.repository import Overlay
@@ -147,6 +147,12 @@ def publish(git: Git, target: Target, overlay: Overlay, commit: str, *, review: 
     replace = target.tip if target.destination.trial and target.tip else None
     try:
         return branch, remotes.push(git, target.remote, commit, branch, replace=replace)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted; your commit {short(commit)} is kept, "
+            f"and may be at {branch} of {mask(target.remote)} already",
+            hint=f"to have it there: {task(f'push --env {overlay.environment}')}",
+        ) from None
     except PushRejected as error:
         here = git.branch() or "HEAD"
         raise PushRejected(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kustodian.delivery import push as stage
 from kustodian.delivery.publish import Pushed
-from kustodian.errors import ExitCode, GitError, KustodianError, PushRejected, RenderError, UsageError
+from kustodian.errors import ExitCode, GitError, Interrupted, KustodianError, PushRejected, RenderError, UsageError
 from kustodian.validate import Report
 
 from ..kit import program, within
@@ -548,8 +548,8 @@ def test_a_hook_that_changes_what_is_committed_stops_the_push(site: Site) -> Non
 # Ctrl-C
 
 
-def interrupted_while(hook: Path, site: Site) -> None:
-    """Push, and press Ctrl-C while a hook runs."""
+def interrupted_while(hook: Path, site: Site) -> BaseException:
+    """What comes of a push while whose hook somebody presses Ctrl-C."""
     mark = site.root.parent / "hook-runs"
     program(hook, f"touch {mark}\nsleep 30\n")
 
@@ -559,10 +559,11 @@ def interrupted_while(hook: Path, site: Site) -> None:
 
     watcher = threading.Thread(target=press)
     watcher.start()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises((KeyboardInterrupt, Interrupted)) as raised:
         site.try_push("staging", "Raise it")
     watcher.join()
     hook.unlink()
+    return raised.value
 
 
 def test_an_interrupted_commit_leaves_nothing_locked_and_the_change_where_it_was(site: Site) -> None:
@@ -577,7 +578,12 @@ def test_an_interrupted_commit_leaves_nothing_locked_and_the_change_where_it_was
 def test_an_interrupted_push_keeps_the_commit(site: Site) -> None:
     before = site.remote()
     site.write({OWN: config_map("own", "2")})
-    interrupted_while(site.root / ".git" / "hooks" / "pre-push", site)
+    interrupted = interrupted_while(site.root / ".git" / "hooks" / "pre-push", site)
+    commit = site.git("rev-parse", "--short=10", "HEAD")
+    assert str(interrupted) == (
+        f"interrupted; your commit {commit} is kept, and may be at main of origin already\n"
+        "  → to have it there: invoke push --env staging"
+    )
     assert (site.git("log", "-1", "--format=%s"), site.remote(), site.status()) == ("Raise it", before, "")
     assert site.push("staging").commit == site.remote()
 
