@@ -37,6 +37,11 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def plain(text: str) -> str:
+    """`text` without what would move a terminal's cursor or colours: a server, or a file's name, may hold that."""
+    return "".join(one if one.isprintable() or one in "\n\t" else "�" for one in text)
+
+
 def plural(count: int, noun: str) -> str:
     """`1 resource`, `2 resources`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -150,3 +150,14 @@ def test_off_a_terminal_nothing_is_counted(capsys: pytest.CaptureFixture[str]) -
     counter = console.Counter(300, "rendering")
     counter.advance()
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_not_for_terminals_is_taken_out() -> None:
+    assert console.plain("a\x1b[31m\u202e\udcff\r\n\té ✓ → …") == "a�[31m���\n\té ✓ → …"
+
+
+@pytest.mark.parametrize(
+    ("most", "text"), [(1, "a and 2 more"), (2, "a, b and 1 more"), (3, "a, b, c"), (10, "a, b, c")]
+)
+def test_some_of_many_names(most: int, text: str) -> None:
+    assert console.some(["a", "b", "c"], most) == text

@@ -110,7 +110,7 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
 def _fail(error: KustodianError) -> NoReturn:
     from kustodian import console
 
-    console.note(f"{console.paint('error:', 'red', sys.stderr)} {error}")
+    console.note(f"{console.paint('error:', 'red', sys.stderr)} {console.plain(str(error))}")
     raise Exit(code=int(ExitCode.ERROR)) from None
 
 
