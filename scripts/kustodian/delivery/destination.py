@@ -79,6 +79,13 @@ def of(destinations: Mapping[str, Destination], overlay: Overlay, repository: Re
             f"{overlay.path}: which Application deploys it is not known",
             hint="name the folder that renders the Applications: `argocd: {applications: FOLDER}` in kustodian.yaml",
         )
+    root = repository.root
+    if not (root / ".git").exists() and any((parent / ".git").exists() for parent in root.parents):
+        raise UsageError(
+            f"{overlay.path}: no Application in the render of {folder} has this path as a source; Argo CD takes paths "
+            f"from the top of the git repository, in which {root} is but a folder",
+            hint="deliveries need kustodian.yaml, and all below it, at the top of a git repository",
+        )
     raise UsageError(
         f"{overlay.path}: no Application in the render of {folder} has this path as a source",
         hint=f"declare one in {folder}, with `path: {overlay.path}`",

@@ -60,6 +60,15 @@ def test_an_overlay_without_an_application_is_named(site: Site) -> None:
     assert raised.value.hint == "declare one in argocd, with `path: overlays/staging`"
 
 
+def test_in_a_subfolder_of_a_git_repository_the_reason_is_named(site: Site) -> None:
+    url = site.origin.as_uri()
+    site.write({"argocd/staging.yaml": application("staging", url).replace("path: ", "path: sub/")})
+    (site.root / ".git").rename(site.root.parent / ".git")
+    with pytest.raises(UsageError) as raised:
+        of(site.destinations(), site.overlay("staging"), site.repository)
+    assert f"from the top of the git repository, in which {site.root} is but a folder" in raised.value.message
+
+
 def test_with_a_trial_cluster_up_it_is_the_trials_repository(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     up = state.State(site.root, 1, site.root, "https://127.0.0.1:1", site.root, "file:///trial.git", "trial")
     monkeypatch.setattr(state, "read", lambda root: up if root == site.root else None)
