@@ -18,9 +18,9 @@ driver (whoever holds the clock and the client) does three things that the machi
 
 What counts, in this order: the revision that the sync status was computed for, then the operation, then the health.
 An operation need not be there: a commit that changes nothing of the Application is synced without one. Then only a
-comparison that was asked for counts. One that Argo CD makes by itself takes the last one's results where the revision
-is the same, even if the last one failed, and calls a commit synced that the API server has refused (`useDiffCache` in
-controller/state.go, v3.6; https://github.com/argoproj/argo-cd/issues/28722).
+comparison that was asked for counts. One that Argo CD makes by itself takes results that it has kept where the revision
+is the same as before, even if the comparison before has failed; it calls a commit synced that the API server refuses
+(`useDiffCache` in controller/state.go, v3.6; https://github.com/argoproj/argo-cd/issues/28722).
 
 A commit that arrives while another is being synced may be taken for a repair: Argo CD then syncs what differs and runs
 no hooks (https://github.com/argoproj/argo-cd/issues/22795). Where hooks are seen, that is no success.
