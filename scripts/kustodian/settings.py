@@ -79,7 +79,8 @@ def server_url(text: str) -> str:
     from urllib.parse import urlsplit
 
     wrong = UsageError(
-        f"{text!r} is not a server's address", hint="write HOST, HOST:PORT or https://HOST[:PORT][/PATH]"
+        f"{re.sub('//.*@', '//***@', text)!r} is not a server's address",
+        hint="write HOST, HOST:PORT or https://HOST[:PORT][/PATH]",
     )
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")

@@ -251,3 +251,9 @@ def test_a_servers_address_holds_nothing_else(text: str) -> None:
     with pytest.raises(UsageError) as raised:
         settings.server_url(text)
     assert "secret" not in str(raised.value)
+
+
+def test_a_password_in_what_is_no_address_is_not_shown() -> None:
+    with pytest.raises(UsageError) as raised:
+        settings.server_url("ftp://me:s3cret@cd.example.com")
+    assert raised.value.message == "'ftp://***@cd.example.com' is not a server's address"
