@@ -2,10 +2,15 @@
 
 Each follows a Kustomization that is there, names all that it reads (or a change is not deployed) and nothing else (or
 it renders for nothing), and goes to the namespace that the overlay sets; and each overlay is followed by one.
+
+One with hooks names no paths: with them, Argo CD takes a commit that arrives while another is being synced for a
+repair, and a repair runs no hooks (https://github.com/argoproj/argo-cd/issues/22795; recorded of v3.6.1 in
+tests/unit/argocd/recorded). Rendering once too often is cheaper than a migration that never ran.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +28,7 @@ from kustodian.repository import Overlay, Repository
 ARGOCD = "argocd"
 
 _ANNOTATION = "/metadata/annotations/" + paths.ANNOTATION.replace("/", "~1")
+_HOOK = re.compile(rb"argocd\.argoproj\.io/hook[\"']?\s*:")
 _SOME = 3
 """How many of many files a message names."""
 
@@ -82,14 +88,15 @@ class _Checks:
             file = kustomization.file_of(overlay.directory)
             if file and overlay.path not in sources:
                 closure = self.repository.tree.closure(overlay.directory)
-                value = paths.join(paths.cover(self.repository, overlay, closure))
+                value = "" if _hook_in(closure) else paths.join(paths.cover(self.repository, overlay, closure))
+                annotated = f" and `{paths.ANNOTATION}: {value}`" if value else ""
                 yield Finding(
                     ARGOCD,
                     "no Application follows this overlay, so nothing deploys it",
                     file=self.repository.tree.name(file),
                     line=1,
                     overlay=overlay.path,
-                    mend=f"add one to {self.folder}/ with `path: {overlay.path}` and `{paths.ANNOTATION}: {value}`",
+                    mend=f"add one to {self.folder}/ with `path: {overlay.path}`{annotated}",
                 )
 
     @cached_property
@@ -113,6 +120,15 @@ class _Checks:
         return "that is a Component, which can't be rendered alone" if is_component else ""
 
     def _paths(self, found: Declared, followed: Sequence[_Followed]) -> Iterator[Finding]:
+        if hook := next((file for one in followed if (file := _hook_in(one.closure))), None):
+            if found.paths:
+                message = (
+                    f"with {paths.ANNOTATION} a commit that arrives during a sync is synced without its hooks, "
+                    f"and there are some: {self.repository.tree.name(hook)}"
+                )
+                mend = "remove the annotation (https://github.com/argoproj/argo-cd/issues/22795)"
+                yield self._finding(found, _ANNOTATION, message, mend)
+            return
         wanted = sorted({path for one in followed for path in paths.cover(self.repository, one.overlay, one.closure)})
         if not found.paths:
             message = f"without {paths.ANNOTATION} every commit renders it anew"
@@ -167,3 +183,14 @@ class _Checks:
             line=place[1] if place else 0,
             mend=mend,
         )
+
+
+def _hook_in(closure: Closure) -> Path | None:
+    """A file of resources that declares a hook, if there is one."""
+    for file in closure.resources:
+        try:
+            if _HOOK.search(file.read_bytes()):
+                return file
+        except OSError:  # the render of the overlay says so
+            continue
+    return None

@@ -129,6 +129,31 @@ def test_an_application_without_the_annotation_is_a_finding_at_its_document(chec
     ]
 
 
+HOOK = "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: j\n  annotations: {%s: Sync}\n"
+
+
+@pytest.mark.parametrize("key", ["argocd.argoproj.io/hook", '"argocd.argoproj.io/hook"'])
+def test_an_overlay_with_hooks_has_an_application_without_the_annotation(check: Check, key: str) -> None:
+    """Argo CD would leave the hooks of a commit out that arrives while another one is being synced."""
+    with_hook = {"base/kustomization.yaml": "resources: [web.yaml, job.yaml]\n", "base/job.yaml": HOOK % key}
+    assert check(with_hook) == [
+        wrong(
+            f"with {ANNOTATION} a commit that arrives during a sync is synced without its hooks, "
+            "and there are some: base/job.yaml",
+            6,
+            "remove the annotation (https://github.com/argoproj/argo-cd/issues/22795)",
+        )
+    ]
+    without = application("a", "overlays/a").replace(f"  annotations:\n    {ANNOTATION}: {COVER!r}\n", "")
+    assert check({**with_hook, "deploy/a.yaml": without}) == []
+
+
+def test_a_policy_for_deleting_hooks_is_no_hook(check: Check) -> None:
+    text = HOOK % "argocd.argoproj.io/hook-delete-policy"
+    files = {"base/kustomization.yaml": "resources: [web.yaml, job.yaml]\n", "base/job.yaml": text}
+    assert check(files) == []
+
+
 def test_an_annotation_that_a_patch_sets_is_found_in_the_patch(check: Check) -> None:
     head = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata:\n  name: a\n"
     patch = f"{head}  annotations:\n    {ANNOTATION}: .\n"
