@@ -142,6 +142,31 @@ def test_a_changed_secret_rolls_the_pods_that_read_it(synced: Cluster) -> None:
     assert pods()
 
 
+def test_a_push_during_a_sync_ends_at_the_later_commit_and_runs_its_hooks(synced: Cluster) -> None:
+    """Argo CD may take such a commit for a repair, which runs none (docs/decisions/0010)."""
+    set_level(synced, DEV, "warning")
+    first = synced.start("push", "--env", DEV, "--message", "The first of two", "--wait")
+
+    def runs() -> bool:
+        operation = synced.application(DEV)["status"].get("operationState", {})
+        return bool(operation.get("phase") == "Running" and operation["syncResult"]["revision"] == synced.tip())
+
+    before = synced.tip()
+    assert within(60, lambda: synced.tip() != before and runs())
+    set_level(synced, DEV, "info")
+    ran = synced.push(DEV, "The second of two")
+    earlier = synced.finish(first)
+    assert ran.code == 0, ran.output
+    assert (earlier.code, "a newer commit" in earlier.output) == (1, True), earlier.output
+    assert level_in(synced, DEV) == ["info"]
+    operation = synced.application(DEV)["status"]["operationState"]
+    assert operation["syncResult"]["revision"] == synced.tip()
+    hooks = {found["name"] for found in operation["syncResult"]["resources"] if found.get("hookType")}
+    assert hooks >= {"init-system", "database-migration"}
+    (job,) = named(synced.objects(DEV, "batch/v1", "Job"), "database-migration")
+    assert job["metadata"]["creationTimestamp"] >= operation["startedAt"]
+
+
 def test_a_failing_migration_stops_the_roll_out_and_the_old_version_serves_on(synced: Cluster) -> None:
     image = image_of(deployment(synced, DEV, "flowlet-backend"))
     patched(

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from kustodian.git import Commit
 
 
+_SHORTEST = 4
+"""How many characters of a commit name it at the least, as for git."""
+
+
 @dataclass(frozen=True)
 class Sync:
     """One sync that succeeded. `commit` is None where git does not know the revision."""
@@ -62,10 +66,18 @@ def choose(application: Application, source: int, to: str = "") -> HistoryEntry:
     one that Argo CD compares the cluster with now. Raises `UsageError`.
     """
     now = application.revisions[source] if source < len(application.revisions) else ""
-    for entry in reversed(application.history):
-        revision = revision_of(entry, source)
-        if revision and (revision.startswith(to) if to else revision != now):
-            return entry
+    fitting = {
+        revision: entry
+        for entry in application.history
+        if (revision := revision_of(entry, source)) and (revision.startswith(to) if to else revision != now)
+    }
+    if to and fitting and (len(fitting) > 1 or len(to) < _SHORTEST):
+        raise UsageError(
+            f"{to} is too short to name a sync of {application.name}: it may be {', '.join(fitting)}",
+            hint="give more of the commit",
+        )
+    if fitting:
+        return max(fitting.values(), key=lambda entry: entry.id)
     known = ", ".join(dict.fromkeys(revision_of(entry, source)[:10] for entry in reversed(application.history)))
     raise UsageError(
         f"Argo CD's history of {application.name} has no sync of {to or 'another commit'}",

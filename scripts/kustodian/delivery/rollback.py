@@ -17,6 +17,7 @@ from kustodian.delivery.destination import Destination, of
 from kustodian.delivery.effect import Renders, same
 from kustodian.delivery.publish import Pushed, Target
 from kustodian.delivery.push import commit_tree, refuse_moved, send
+from kustodian.delivery.secrecy import refuse_open_secrets
 from kustodian.delivery.snapshot import Entry, snapshot, with_files_of
 from kustodian.errors import ExitCode, GitError, KustodianError, RenderError, UsageError, task
 from kustodian.git import Commit, Git, short
@@ -89,6 +90,7 @@ def rollback(
         others = tuple(path for path in affected if path != overlay.path)
         if not shared:
             _refuse_shared(renders, overlay, candidate, others, wanted, to)
+        refuse_open_secrets(git, renderer.repository, target, head, candidate.tree)
         protected = out.under_review(renders, target, overlay, affected)
         if not protected:
             out.refuse_other_branch(git, target, overlay)

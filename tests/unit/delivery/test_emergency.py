@@ -106,6 +106,12 @@ def test_a_revision_that_argo_cd_has_synced(to: str, remote: Remote) -> None:
     assert run(Server(ArgoCD()), remote, to=to).entry.id == 3
 
 
+@pytest.mark.parametrize("to", ["a", "aaa"])
+def test_a_commit_that_is_hardly_named_is_not_guessed(to: str, remote: Remote) -> None:
+    with pytest.raises(UsageError, match=f"^{to} is too short to name a sync of app: it may be {OLD}"):
+        run(Server(ArgoCD()), remote, to=to)
+
+
 def test_a_revision_that_it_has_not_changes_nothing(remote: Remote) -> None:
     head = git(remote.root, "rev-parse", "HEAD")
     server = Server(ArgoCD())

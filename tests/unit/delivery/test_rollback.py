@@ -264,6 +264,21 @@ def test_commits_that_are_not_pushed_are_not_published_along(site: Site) -> None
     assert error.hint.endswith(f"git branch kept && git reset --keep {first[:10]}")
 
 
+def test_the_first_commits_of_a_branch_are_searched_for_secrets_too(site: Site) -> None:
+    first = site.published({OWN: config_map("own", "2")})
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {a: plain-text}\n"
+    site.commit({"overlays/staging/s.yaml": secret}, "In the open")
+    site.git("rm", "--quiet", "overlays/staging/s.yaml")
+    site.git("commit", "--quiet", "--message", "Not any more")
+    site.published({OWN: config_map("own", "3")})
+    git(site.origin, "update-ref", "-d", "refs/heads/main")
+    with pytest.raises(KustodianError) as raised:
+        site.try_rollback("staging", to=first)
+    assert "in a commit that would be pushed" in raised.value.message
+    assert "plain-text" not in str(raised.value)
+    assert site.branches() == set()
+
+
 def test_a_branch_that_moved_and_another_branch_are_refused(site: Site) -> None:
     first = site.remote()
     site.published({OWN: config_map("own", "2")})
