@@ -149,7 +149,8 @@ def test_a_push_during_a_sync_ends_at_the_later_commit_and_runs_its_hooks(synced
 
     def runs() -> bool:
         operation = synced.application(DEV)["status"].get("operationState", {})
-        return bool(operation.get("phase") == "Running" and operation["syncResult"]["revision"] == synced.tip())
+        synced_to = operation.get("syncResult", {}).get("revision")
+        return bool(operation.get("phase") == "Running" and synced_to == synced.tip())
 
     before = synced.tip()
     assert within(60, lambda: synced.tip() != before and runs())
