@@ -9,7 +9,7 @@ from kustodian.tasks import collection
 
 @task
 def e2e(c: Context) -> None:
-    """Deliver this repository to a real API server by a real Argo CD, and break what can break (some minutes)."""
+    """Deliver this repository to a real API server by a real Argo CD, and break what can break (about nine minutes)."""
     c.run(f"{sys.executable} -m pytest -m cluster -n 0", echo=True)
 
 
