@@ -22,6 +22,8 @@ HOOK_SECONDS = 900.0
 """For a commit and a push: the user's hooks may run tests."""
 SHORT = 10
 """Digits of a commit's id that are shown."""
+COMMIT_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+"""A commit's full id, by SHA-1 or SHA-256."""
 
 _OF_ANOTHER_REPOSITORY = frozenset(
     {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "LANGUAGE"}

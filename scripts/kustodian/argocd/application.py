@@ -131,26 +131,26 @@ class Application:
 
 def parse(document: object) -> Application:
     """The Application in a document of the API. Raises nothing, whatever is missing or of another type."""
-    document = _mapping(document)
-    metadata, spec, status = (_mapping(document.get(key)) for key in ("metadata", "spec", "status"))
-    sync, health = _mapping(status.get("sync")), _mapping(status.get("health"))
+    document = mapping(document)
+    metadata, spec, status = (mapping(document.get(key)) for key in ("metadata", "spec", "status"))
+    sync, health = mapping(status.get("sync")), mapping(status.get("health"))
     return Application(
         name=_text(metadata.get("name")),
         namespace=_text(metadata.get("namespace")),
         project=_text(spec.get("project")),
         sources=sources(spec),
-        destination_namespace=_text(_mapping(spec.get("destination")).get("namespace")),
+        destination_namespace=_text(mapping(spec.get("destination")).get("namespace")),
         resource_version=_text(metadata.get("resourceVersion")),
         automated=_is_automated(spec),
-        prunes=_mapping(_mapping(spec.get("syncPolicy")).get("automated")).get("prune") is True,
+        prunes=mapping(mapping(spec.get("syncPolicy")).get("automated")).get("prune") is True,
         sync=_text(sync.get("status")) or "Unknown",
         revisions=_revisions(sync),
         health=_text(health.get("status")) or "Missing",
         health_message=_text(health.get("message")),
         reconciled=_text(status.get("reconciledAt")),
-        operation=_operation(_mapping(status.get("operationState"))),
+        operation=_operation(mapping(status.get("operationState"))),
         operation_requested=bool(document.get("operation")),
-        refresh_requested="argocd.argoproj.io/refresh" in _mapping(metadata.get("annotations")),
+        refresh_requested="argocd.argoproj.io/refresh" in mapping(metadata.get("annotations")),
         deleting=bool(metadata.get("deletionTimestamp")),
         resources=tuple(_resource(item) for item in _mappings(status.get("resources"))),
         conditions=tuple(
@@ -162,11 +162,11 @@ def parse(document: object) -> Application:
                 _number(item.get("id")),
                 _revisions(item),
                 _text(item.get("deployedAt")),
-                _initiator(_mapping(item.get("initiatedBy"))),
+                _initiator(mapping(item.get("initiatedBy"))),
             )
             for item in _mappings(status.get("history"))
         ),
-        images=tuple(item for item in _list(_mapping(status.get("summary")).get("images")) if isinstance(item, str)),
+        images=tuple(item for item in _list(mapping(status.get("summary")).get("images")) if isinstance(item, str)),
     )
 
 
@@ -180,7 +180,7 @@ def sources(spec: Mapping[str, Any]) -> tuple[Source, ...]:
 
 
 def _is_automated(spec: Mapping[str, Any]) -> bool:
-    automated = _mapping(spec.get("syncPolicy")).get("automated")
+    automated = mapping(spec.get("syncPolicy")).get("automated")
     # `automated: {}` switches it on; `enabled: false` (Argo CD 3.1) off again.
     return isinstance(automated, Mapping) and automated.get("enabled") is not False
 
@@ -188,16 +188,16 @@ def _is_automated(spec: Mapping[str, Any]) -> bool:
 def _operation(state: Mapping[str, Any]) -> Operation | None:
     if not state:
         return None
-    result, asked = _mapping(state.get("syncResult")), _mapping(state.get("operation"))
+    result, asked = mapping(state.get("syncResult")), mapping(state.get("operation"))
     return Operation(
         phase=_text(state.get("phase")),
         message=_text(state.get("message")),
-        revisions=_revisions(result) or _revisions(_mapping(asked.get("sync"))),
+        revisions=_revisions(result) or _revisions(mapping(asked.get("sync"))),
         started=_text(state.get("startedAt")),
         finished=_text(state.get("finishedAt")),
         retries=_number(state.get("retryCount")),
-        initiated_by=_initiator(_mapping(asked.get("initiatedBy"))),
-        partial=bool(_list(_mapping(asked.get("sync")).get("resources"))),
+        initiated_by=_initiator(mapping(asked.get("initiatedBy"))),
+        partial=bool(_list(mapping(asked.get("sync")).get("resources"))),
         results=tuple(
             ResourceResult(
                 kind=_text(item.get("kind")),
@@ -214,7 +214,7 @@ def _operation(state: Mapping[str, Any]) -> Operation | None:
 
 
 def _resource(item: Mapping[str, Any]) -> ResourceState:
-    health = _mapping(item.get("health"))
+    health = mapping(item.get("health"))
     return ResourceState(
         group=_text(item.get("group")),
         kind=_text(item.get("kind")),
@@ -237,7 +237,8 @@ def _initiator(item: Mapping[str, Any]) -> str:
     return _text(item.get("username")) or ("automated" if item.get("automated") else "")
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def mapping(value: object) -> Mapping[str, Any]:
+    """The value if it is a mapping; an empty one instead of anything else."""
     return value if isinstance(value, Mapping) else {}
 
 

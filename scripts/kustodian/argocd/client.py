@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from kustodian.argocd import application, session
-from kustodian.argocd.application import Application
+from kustodian.argocd.application import Application, mapping
 from kustodian.argocd.connection import Connection
 from kustodian.errors import ServerError
 
@@ -150,7 +150,7 @@ class Client:
         """
         query = {"name": name, "resourceVersion": resource_version, **_where(namespace, project)}
         for line in self._session.lines("/api/v1/stream/applications", query=query, silence=silence):
-            result = _mapping(_mapping(line).get("result"))
+            result = mapping(mapping(line).get("result"))
             if not result:
                 return  # `{"error": …}`: what is wrong, the next request says
             yield _text(result, "type"), _application(result.get("application"))
@@ -225,8 +225,8 @@ class Client:
                 _text(item, "name"),
                 _text(item, "uid"),
                 parents=tuple(_text(parent, "uid") for parent in _items(item, "parentRefs")),
-                health=_text(_mapping(item.get("health")), "status"),
-                message=_text(_mapping(item.get("health")), "message"),
+                health=_text(mapping(item.get("health")), "status"),
+                message=_text(mapping(item.get("health")), "message"),
             )
             for item in _items(found, "nodes")
         )
@@ -282,10 +282,6 @@ def _document(item: Document, key: str) -> Document | None:
     except (ValueError, RecursionError):
         raise ServerError(f"Argo CD's `{key}` of {_text(item, 'kind')}/{_text(item, 'name')} is not JSON") from None
     return document if isinstance(document, Mapping) else None
-
-
-def _mapping(value: object) -> Document:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _items(document: Document, key: str) -> list[Document]:

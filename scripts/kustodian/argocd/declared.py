@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kustodian.argocd import paths
-from kustodian.argocd.application import Source, sources
+from kustodian.argocd.application import Source, mapping, sources
 from kustodian.render import Renderer
 from kustodian.repository import Overlay
 from kustodian.resource import split
@@ -55,14 +55,14 @@ def read(renderer: Renderer) -> tuple[Declared, ...]:
 
 def parse(document: Mapping[str, Any]) -> Declared:
     """The Application in a document of a repository."""
-    metadata, spec = (_mapping(document.get(key)) for key in ("metadata", "spec"))
-    annotation = _mapping(metadata.get("annotations")).get(paths.ANNOTATION)
+    metadata, spec = (mapping(document.get(key)) for key in ("metadata", "spec"))
+    annotation = mapping(metadata.get("annotations")).get(paths.ANNOTATION)
     return Declared(
         name=str(metadata.get("name", "")),
         namespace=str(metadata.get("namespace", "")),
         project=str(spec.get("project", "")),
         sources=sources(spec),
-        destination_namespace=str(_mapping(spec.get("destination")).get("namespace") or ""),
+        destination_namespace=str(mapping(spec.get("destination")).get("namespace") or ""),
         paths=paths.split(annotation) if isinstance(annotation, str) else (),
     )
 
@@ -75,7 +75,3 @@ def of(declared: Iterable[Declared], overlay: Overlay) -> Declared | None:
 def path_of(source: Source) -> str:
     """A source's path as overlays have theirs; empty for a source without one (a chart). The root is `.`."""
     return posixpath.normpath(source.path) if source.path else ""
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kustodian.cluster.api import Api
+from kustodian.cluster.api import Api, context
 from kustodian.cluster.plan import ACCOUNT, ARGOCD_NAMESPACE, Plan
 from kustodian.errors import ToolError
 
@@ -52,7 +52,10 @@ def token(plan: Plan, api: Api, *, seconds: float) -> str:
     deadline = time.monotonic() + seconds
     initial = f"/api/v1/namespaces/{ARGOCD_NAMESPACE}/secrets/argocd-initial-admin-secret"
     with httpx.Client(
-        base_url=plan.argocd, verify=_trust(plan), trust_env=False, headers={"Content-Type": "application/json"}
+        base_url=plan.argocd,
+        verify=context(plan.certificates),
+        trust_env=False,
+        headers={"Content-Type": "application/json"},
     ) as http:
         while True:
             try:
@@ -67,12 +70,6 @@ def token(plan: Plan, api: Api, *, seconds: float) -> str:
                 if time.monotonic() > deadline:
                     raise ToolError(f"Argo CD's server gives no token: {error}") from None
                 time.sleep(0.2)
-
-
-def _trust(plan: Plan) -> Any:
-    import ssl
-
-    return ssl.create_default_context(cafile=str(plan.certificates.authority))
 
 
 def _config_map(name: str, data: dict[str, str]) -> dict[str, Any]:

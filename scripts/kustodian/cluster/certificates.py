@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from kustodian.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,7 @@ def make(folder: Path) -> Certificates:
         )
         pair = Pair(folder / f"{name}.crt", folder / f"{name}.key")
         pair.certificate.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
-        with os.fdopen(os.open(pair.key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(leaf.private_key_pem.bytes())
+        write_atomically(pair.key, leaf.private_key_pem.bytes(), mode=0o600)
         return pair
 
     return Certificates(

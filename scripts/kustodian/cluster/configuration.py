@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from kustodian.cluster.api import Api, Refused
 from kustodian.cluster.plan import ARGOCD_NAMESPACE, Plan
 from kustodian.errors import RepositoryError
+from kustodian.files import write_atomically
 from kustodian.kustomization import load_yaml
 from kustodian.repository import Repository
 
@@ -107,5 +107,4 @@ def _when_there(api: Api, document: dict[str, Any], seconds: float = 20.0) -> No
 
 
 def _write(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
+    write_atomically(path, text.encode(), mode=0o600)

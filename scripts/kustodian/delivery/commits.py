@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,10 +10,9 @@ from kustodian import remote
 from kustodian.argocd.wait import Relation
 from kustodian.delivery.destination import Destination, branch_of, remote_of
 from kustodian.errors import GitError, KustodianError, ToolTimeout, UsageError
-from kustodian.git import Commit, Git
+from kustodian.git import COMMIT_ID, Commit, Git
 from kustodian.remote import Refs
 
-_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _ATTEMPTS = 3
 """How often a commit is looked for at the remote: it may be of another branch, or just being pushed."""
 
@@ -67,7 +65,7 @@ class Commits:
 
     def find(self, revision: str) -> Commit | None:
         """A commit by its full id; None for what is none, or can't be had."""
-        if not _COMMIT.fullmatch(revision):
+        if not COMMIT_ID.fullmatch(revision):
             return None
         if self.git.resolve(revision) is None:
             self._fetch(revision)

@@ -12,13 +12,12 @@ from urllib.parse import quote, urlsplit
 from kustodian.argocd import declared
 from kustodian.cluster import state
 from kustodian.errors import UsageError
-from kustodian.git import Git, mask
+from kustodian.git import COMMIT_ID, Git, mask
 from kustodian.remote import Refs, remotes
 from kustodian.render import Renderer
 from kustodian.repository import Overlay, Repository
 
 _SCP = re.compile(r"(?:[^@/\s]+@)?(\[[^\]]+\]|[^:/\s]+):(.*)")
-_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _RANGE = re.compile(r".*[*^~<> ].*|[=!].*|v?\d+(\.\d+)*\.[xX](\.[xX])?")
 """What only a range of versions can be (Argo CD takes Masterminds/semver's); most of it no branch may be called."""
 _WEB = {"http": 80, "https": 443}
@@ -128,7 +127,7 @@ def branch_of(destination: Destination, refs: Refs) -> str:
     what = ""
     if branch in refs.tags or revision.startswith("refs/tags/"):
         what = "tag"
-    elif _COMMIT.fullmatch(revision):
+    elif COMMIT_ID.fullmatch(revision):
         what = "commit"
     elif _RANGE.fullmatch(revision):
         what = "range of versions"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from kustodian.argocd.application import mapping
 from kustodian.delivery.effect import Renders
 from kustodian.delivery.fields import ABSENT, Change, changes, joined
 from kustodian.delivery.snapshot import snapshot
@@ -139,7 +140,7 @@ def fingerprints(sealed: bytes) -> Fingerprints:
             name = resource.id
             values = found.setdefault((name.namespace, without_hash(name.name)), {})
             for field in ("data", "stringData"):  # the second counts where both have a key, as for Kubernetes
-                for key, value in _mapping(resource.document.get(field)).items():
+                for key, value in mapping(resource.document.get(field)).items():
                     if fingerprint := _fingerprint(value):
                         values[str(key)] = fingerprint
     return found
@@ -150,8 +151,8 @@ def _in_resource(live: Mapping[str, Any], git: Mapping[str, Any]) -> Iterator[Ch
 
 
 def _without_repetition(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    metadata = _mapping(document.get("metadata"))
-    annotations = _mapping(metadata.get("annotations"))
+    metadata = mapping(document.get("metadata"))
+    annotations = mapping(metadata.get("annotations"))
     if _LAST_APPLIED not in annotations:
         return document
     kept = {key: value for key, value in annotations.items() if key != _LAST_APPLIED}
@@ -161,7 +162,7 @@ def _without_repetition(document: Mapping[str, Any]) -> Mapping[str, Any]:
 def _in_secret(live: Mapping[str, Any], git: Mapping[str, Any], fingerprints: Mapping[str, str]) -> Iterator[Change]:
     values = ("data", "stringData")
     yield from _in_resource(*({key: side[key] for key in side if key not in values} for side in (live, git)))
-    ours, theirs = ({key: _mapping(side.get(key)) for key in values} for side in (live, git))
+    ours, theirs = ({key: mapping(side.get(key)) for key in values} for side in (live, git))
     for field in values:
         for key in (*ours[field], *(key for key in theirs[field] if key not in ours[field])):
             one, other = ours[field].get(key, ABSENT), theirs[field].get(key, ABSENT)
@@ -186,9 +187,5 @@ def _fingerprint(value: object) -> str:
 
 def _is_tolerated(live: Mapping[str, Any]) -> bool:
     """Whether an extra resource says of itself that it may stay (`IgnoreExtraneous`)."""
-    options = _mapping(_mapping(live.get("metadata")).get("annotations")).get("argocd.argoproj.io/compare-options", "")
+    options = mapping(mapping(live.get("metadata")).get("annotations")).get("argocd.argoproj.io/compare-options", "")
     return "IgnoreExtraneous" in {option.strip() for option in str(options).split(",")}
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
